@@ -1,0 +1,39 @@
+"""birdfast trains, judges and ships classifiers of bird calls, on fastai."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Loaded when first asked for: importing birdfast imports neither torch nor fastai.
+_PUBLIC = {
+    "birdfast.errors": ["BirdfastError"],
+    "birdfast.evaluation.report": ["per_class_table", "worst_pairs"],
+    "birdfast.inference.bundle": ["Bundle", "load_bundle", "save_bundle"],
+    "birdfast.inference.predictor": ["Predictor"],
+    "birdfast.models.losses": ["LabelSmoothingCrossEntropy", "SmoothedBCE"],
+    "birdfast.recipe": ["RECIPES", "Recipe", "get_recipe"],
+    "birdfast.recordings.audio": ["get_audio_files", "read_clip"],
+    "birdfast.recordings.synth": ["synth"],
+    "birdfast.recordings.tables": ["Source", "read_source"],
+    "birdfast.spectrogram.logmel": ["LogMel"],
+    "birdfast.training.blocks": ["AudioBlock", "bird_block", "bird_dls"],
+    "birdfast.training.learner": ["BirdLearner", "bird_learner"],
+    "birdfast.training.metrics": ["bird_metrics"],
+    "birdfast.training.mixup": ["MixUp"],
+    "birdfast.training.transforms": ["AudioSpectrogram", "AudioTensor", "AudioToSpec", "MaskFreq", "MaskTime"],
+}
+_OWNER = {name: module for module, names in _PUBLIC.items() for name in names}
+__all__ = sorted(_OWNER)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _OWNER:
+        raise AttributeError(f"module 'birdfast' has no attribute {name!r}")
+    return getattr(import_module(_OWNER[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,61 @@
+import dataclasses
+
+import pytest
+
+from birdfast.errors import BirdfastError
+from birdfast.recipe import RECIPES, Recipe, get_recipe
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("suffix", ["toml", "json"])
+def test_every_preset_survives_a_file(name, suffix, tmp_path):
+    path = tmp_path / f"recipe.{suffix}"
+    RECIPES[name].with_(lr="auto").save(path)
+    assert get_recipe(path) == RECIPES[name].with_(lr="auto")
+
+
+def test_baseline_and_improved_differ_just_in_the_remedies():
+    differ = {f.name for f in dataclasses.fields(Recipe) if getattr(RECIPES["baseline"], f.name) != getattr(RECIPES["improved"], f.name)}
+    assert differ == {"name", "lr", "schedule", "mixup_alpha", "sampling_power", "time_masks", "freq_masks", "label_smoothing"}
+
+
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [
+        ({"epoch": 3}, "did you mean 'epochs'"),
+        ({"epochs": 1.5}, "epochs must be int"),
+        ({"epochs": True}, "epochs must be int"),
+        ({"epochs": 0}, "epochs must be above 0"),
+        ({"lr": "fast"}, "lr must be 'auto'"),
+        ({"lr": -1.0}, "lr must be a number above 0"),
+        ({"pad": "repat"}, "did you mean 'repeat'"),
+        ({"label_smoothing": 1.2}, "label_smoothing must lie between 0 and 1"),
+        ({"mixup_alpha": -0.1}, "mixup_alpha must not be negative"),
+        ({"sample_rate": 22050}, "set fmax to 11025 or less"),
+        ({"fmin": 17000.0}, "fmin .* must lie below fmax"),
+        ({"win_length": 4096}, "win_length .* must not exceed n_fft"),
+        ({"fold": 5}, "fold must lie between"),
+        ({"secondary": "mask"}, "needs task='multi'"),
+        ({"task": "multi"}, "needs activation='sigmoid'"),
+    ],
+)
+def test_a_wrong_knob_is_a_sentence(knobs, message):
+    with pytest.raises(BirdfastError, match=message):
+        get_recipe("improved", **knobs)
+
+
+def test_names_and_files_that_do_not_exist(tmp_path):
+    with pytest.raises(BirdfastError, match="did you mean 'improved'"):
+        get_recipe("improvd")
+    with pytest.raises(BirdfastError, match="no recipe at"):
+        get_recipe(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("epochs = = 3")
+    with pytest.raises(BirdfastError, match="is not a recipe"):
+        get_recipe(tmp_path / "bad.toml")
+
+
+def test_a_recipe_cannot_be_changed_in_place():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        RECIPES["improved"].epochs = 3
+    assert RECIPES["improved"].with_(epochs=20).epochs == 20
+    assert RECIPES["improved"].epochs == 10
