@@ -1,0 +1,4 @@
+"""Picture to logits."""
+
+from birdfast.models.backbone import BirdModel as BirdModel
+from birdfast.models.backbone import create_model as create_model

