@@ -25,7 +25,8 @@ def mask_along(spectrogram: Tensor, start: Tensor, width: Tensor, *, dim: int) -
     position = torch.arange(spectrogram.shape[dim], device=spectrogram.device)
     inside = (position >= start[..., None]) & (position < (start + width)[..., None])  # (batch, n_masks, size)
     mask = inside.any(1)[:, None, None, :] if dim == -1 else inside.any(1)[:, None, :, None]
-    return torch.where(mask, spectrogram.mean((-3, -2, -1), keepdim=True), spectrogram)
+    # Called on the spectrogram, so that a tensor subclass keeps what it knows of itself.
+    return spectrogram.where(~mask, spectrogram.mean((-3, -2, -1), keepdim=True))
 
 
 def mix(batch: Tensor, other: Tensor, lam: Tensor) -> Tensor:

@@ -1,0 +1,103 @@
+"""Callbacks that let a run be stopped, resumed and read: checkpoints, history, seeds, broken files."""
+
+import json
+import os
+import random
+from pathlib import Path
+
+import pandas as pd
+from fastai.callback.core import Callback
+from fastai.learner import load_model, save_model
+from fastai.torch_core import set_seed
+
+from birdfast.errors import BirdfastError
+from birdfast.training.blocks import check_bad_share
+
+
+class SeedEpochs(Callback):
+    "Seed every generator anew each epoch, so that an epoch draws the same numbers whether or not the run was resumed before it"
+
+    order = -20
+
+    def __init__(self, seed):
+        self.seed = seed
+
+    def before_train(self):
+        seed = self.seed * 10_007 + self.epoch
+        set_seed(seed)
+        self.learn.dls.train.rng = random.Random(seed)
+        self.learn.recorder.smooth_loss.reset()  # the loss in the history is this epoch's alone
+
+
+class StopOnBadFiles(Callback):
+    "Stop at once when more than the recipe's share of files turns out unreadable"
+
+    order = 70
+
+    def after_batch(self):
+        dls = self.learn.dls
+        check_bad_share(dls.bad_files, dls.clips["path"].nunique(), dls.recipe.max_bad)
+
+
+class Checkpoints(Callback):
+    "After each epoch: the last and the best weights, the history and where the run stands, all written so that a kill loses nothing"
+
+    order = 65  # after the Recorder (50) has logged the epoch
+
+    def __init__(self, folder, monitor="roc_auc", history=(), state=None):
+        self.folder, self.monitor = Path(folder), monitor
+        self.rows, self.state = list(history), dict(state or {})
+        self.start = self.state.get("epoch", -1) + 1
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def after_epoch(self):
+        if self.epoch < self.start:
+            return  # fastai runs through the epochs that a resumed run skips
+        row = dict(zip(self.recorder.metric_names, [self.epoch, *self.recorder.log[1:]], strict=False))
+        row["lr"] = float(self.opt.hypers[-1]["lr"])
+        self.rows = [r for r in self.rows if r["epoch"] < self.epoch] + [row]
+        _replace(self.folder / "history.csv", lambda path: pd.DataFrame(self.rows).to_csv(path, index=False))
+        if row[self.monitor] >= self.state.get("best", -1.0):
+            self.state["best"], self.state["best_epoch"] = row[self.monitor], self.epoch
+            _replace(self.folder / "best.pth", lambda path: save_model(path, self.learn.model, None, with_opt=False))
+        self._save_last()
+
+    def _save_last(self):
+        # The state names the weights that belong to it and is written after them: a kill between leaves the old pair.
+        name = f"last_{self.epoch:04d}.pth"
+        _replace(self.folder / name, lambda path: save_model(path, self.learn.model, self.opt))
+        self.state |= {"epoch": self.epoch, "last": name, "epochs": self.learn.n_epoch}
+        _replace(self.folder / "state.json", lambda path: path.write_text(json.dumps(self.state)))
+        for old in self.folder.glob("last_*.pth"):
+            if old.name != name:
+                old.unlink()
+
+
+def _replace(path, write):
+    "Write beside `path`, then put in its place at once"
+    temporary = path.with_name("." + path.name)
+    write(temporary)
+    os.replace(temporary, path)
+
+
+def read_state(folder):
+    "The state and the history of a run's folder; empty where there is none"
+    folder = Path(folder)
+    if not (folder / "state.json").exists():
+        return {}, []
+    try:
+        state = json.loads((folder / "state.json").read_text())
+    except json.JSONDecodeError as error:
+        raise BirdfastError(f"{folder / 'state.json'} is damaged ({error}): start the run anew in another folder") from None
+    history = pd.read_csv(folder / "history.csv")
+    return state, history[history["epoch"] <= state.get("epoch", -1)].to_dict("records")
+
+
+def load_last(learn, folder, state):
+    "Weights and optimiser state of the last finished epoch"
+    file = Path(folder) / state["last"]
+    if not file.exists():
+        raise BirdfastError(f"{file} is gone, which {folder}/state.json names: the run cannot be resumed, start it in another folder")
+    if learn.opt is None:
+        learn.create_opt()
+    load_model(file, learn.model, learn.opt, device=learn.dls.device)

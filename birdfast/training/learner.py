@@ -1,0 +1,150 @@
+"""A fastai Learner for bird calls: a timm backbone, the recipe's loss, schedule and callbacks."""
+
+from pathlib import Path
+
+import pandas as pd
+import torch
+from fastai.callback.channelslast import ChannelsLast
+from fastai.callback.schedule import ParamScheduler, SchedCos
+from fastai.learner import Learner
+from fastai.torch_core import params
+
+from birdfast.errors import BirdfastError
+from birdfast.models.backbone import create_model
+from birdfast.models.losses import create_loss
+from birdfast.notes import note
+from birdfast.recordings.audio import get_audio_files, read_header, window_starts
+from birdfast.training.checkpoint import Checkpoints, SeedEpochs, StopOnBadFiles, load_last, read_state
+from birdfast.training.memory import keep_batch_memory
+from birdfast.training.metrics import bird_metrics
+from birdfast.training.mixup import MixUp
+from birdfast.training.transforms import AudioToSpec, ReadClip
+
+
+def bird_splitter(model):
+    "Layer groups: the backbone, the head"
+    return [params(model.body), params(model.head)]
+
+
+class BirdLearner(Learner):
+    "A Learner that knows its recipe"
+
+    def fit_recipe(self, epochs=None, *, run=None, resume=False, cbs=None):
+        """Train by the recipe's schedule; with a folder `run`, keep checkpoints and history there.
+
+        `resume` goes on where the run in that folder stopped; with more `epochs`, a finished run goes on to them.
+        """
+        recipe = self.recipe
+        epochs = epochs or recipe.epochs
+        state, history = read_state(run) if run and resume else ({}, [])
+        if resume and not run:
+            raise BirdfastError("resume=True needs the folder of the run: fit_recipe(run='runs/first', resume=True)")
+        start = state.get("epoch", -1) + 1
+        if start >= epochs:
+            note(f"the run in {run} has its {start} epochs: give more to go on, as epochs={start + 10}")
+            load_last(self, run, state)
+            return
+        lr = state.get("lr") or self.find_lr()
+        cbs = [*(cbs or []), SeedEpochs(recipe.seed), StopOnBadFiles()]
+        if run:
+            cbs.append(Checkpoints(run, history=history, state=state | {"lr": lr}))
+        if start:
+            note(f"resuming after epoch {start} of {epochs}")
+            load_last(self, run, state)
+        self._fit_schedule(epochs, lr, cbs, start)
+
+    def _fit_schedule(self, epochs, lr, cbs, start):
+        recipe = self.recipe
+        if recipe.schedule == "one_cycle":
+            # div 25 and div_final 1e5 are fastai's
+            self.fit_one_cycle(epochs, lr, pct_start=recipe.warmup, wd=recipe.weight_decay, cbs=cbs, start_epoch=start)
+            return
+        if recipe.schedule == "cosine":
+            cbs = [*cbs, ParamScheduler({"lr": SchedCos(lr, lr * 1e-3)})]
+        self.fit(epochs, lr, wd=recipe.weight_decay, cbs=cbs, start_epoch=start)
+
+    def find_lr(self):
+        "The recipe's learning rate; for \"auto\", lr_find's suggestion"
+        if self.recipe.lr != "auto":
+            return float(self.recipe.lr)
+        with self.no_logging():
+            lr = float(self.lr_find(start_lr=1e-6, end_lr=1.0, num_it=60, show_plot=False).valley)
+        note(f"lr_find suggests {lr:.2g}")
+        return lr
+
+    def scores(self, dl=None):
+        "Loss and metrics of a validation pass, by name"
+        values = self.validate(dl=dl)
+        return dict(zip(["valid_loss", *(m.name for m in self.metrics)], map(float, values)))
+
+    def probabilities(self, paths, step=None):
+        "Probabilities of every window of files or of a folder, a DataFrame indexed (path, start_time, end_time)"
+        windows = _windows(paths, self.recipe, step)
+        with self.no_bar(), self.no_logging():
+            values = self.get_preds(dl=self.dls.test_dl(windows, bs=2 * self.recipe.batch_size, num_workers=0))[0]
+        index = pd.MultiIndex.from_frame(windows[["path", "start_time", "end_time"]])
+        return pd.DataFrame(values.numpy(), index=index, columns=list(self.dls.vocab))
+
+    def predict(self, item):
+        "(label, index, probabilities) of one recording: its windows averaged"
+        probabilities = torch.tensor(self.probabilities(item).to_numpy()).mean(0)
+        if self.recipe.task == "multi":
+            called = probabilities > 0.5
+            return [c for c, on in zip(self.dls.vocab, called) if on], called, probabilities
+        best = probabilities.argmax()
+        return self.dls.vocab[int(best)], best, probabilities
+
+    @property
+    def logmel(self):
+        "The LogMel of the batches"
+        return next(t.logmel for t in self.dls.valid.after_batch.fs if isinstance(t, AudioToSpec))
+
+    def export(self, fname="export.pkl", **kwargs):
+        "fastai's pickle, for `load_learner`; `save_bundle` writes the safe format"
+        readers = [t for dl in self.dls.loaders for t in dl.after_item.fs if isinstance(t, ReadClip)]
+        lists = [t.bad_files for t in readers]
+        try:
+            for reader in readers:
+                reader.bad_files = None  # the list of this run is of no use elsewhere: there, a broken file raises
+            super().export(fname, **kwargs)
+        finally:
+            for reader, bad_files in zip(readers, lists):
+                reader.bad_files = bad_files
+
+
+def _windows(paths, recipe, step):
+    "A row a window of the files, as ReadClip wants them"
+    paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    files = [f for p in paths for f in (get_audio_files(p) if Path(p).is_dir() else [p])]
+    rows = []
+    for file in files:
+        starts = window_starts(read_header(file).duration, window=recipe.duration, step=step)
+        rows += [(str(file), start, start + recipe.duration) for start in starts]
+    return pd.DataFrame(rows, columns=["path", "start_time", "end_time"])
+
+
+def bird_learner(dls, *, backbone=None, weights=None, metrics=None, cbs=None, path=None, keep_memory=None, **kwargs):
+    """A BirdLearner for `dls` of :func:`bird_dls`.
+
+    `backbone` (any timm name) and `weights` ("pretrained", "random", a checkpoint's path) override the recipe's.
+    On CPU it trains channels-last and keeps batch memory (`keep_memory=False` leaves glibc alone); on a GPU in mixed precision.
+    """
+    changes = {name: value for name, value in (("backbone", backbone), ("weights", weights)) if value is not None}
+    recipe = dls.recipe = dls.recipe.with_(**changes)
+    cbs = [ChannelsLast(), *(cbs or [])]  # trains a timm EfficientNet about twice as fast on CPU
+    if recipe.mixup_alpha:
+        cbs.append(MixUp(recipe.mixup_alpha))
+    learn = BirdLearner(
+        dls, create_model(recipe, len(dls.vocab)), loss_func=create_loss(recipe), splitter=bird_splitter,
+        metrics=bird_metrics() if metrics is None else metrics, cbs=cbs, wd=recipe.weight_decay, path=path or Path("."), **kwargs,
+    )  # fmt: skip
+    learn.recipe = recipe
+    device = torch.device(dls.device)
+    if device.type == "cuda":
+        # bf16 has the range of float32: fp16 overflows in some backbones
+        learn = learn.to_bf16() if torch.cuda.is_bf16_supported() else learn.to_fp16()
+        note(f"training on {torch.cuda.get_device_name(device)}")
+    else:
+        keep_batch_memory(keep_memory)
+        note(f"training on {device.type}, {torch.get_num_threads()} threads")
+    return learn

@@ -1,0 +1,42 @@
+"""MixUp on log-mel batches, with the labels that two sounds at once deserve."""
+
+import torch
+import torch.nn.functional as F
+from fastai.callback.core import Callback
+from torch.distributions import Beta
+
+from birdfast.errors import BirdfastError
+from birdfast.spectrogram.functional import mix, union
+
+
+class MixUp(Callback):
+    "Mix each item with another of the batch (Zhang et al. 2018): labels interpolated for one class a clip, their union for many"
+
+    order, run_valid = 5, False  # before CastToTensor (9) makes plain tensors of the batch
+
+    def __init__(self, alpha=0.4):
+        if not alpha > 0:
+            raise BirdfastError(f"MixUp's alpha must be above 0, not {alpha}; leave the callback out to switch it off")
+        self.alpha = alpha
+
+    def before_batch(self):
+        lam, other = self.draw(len(self.x), self.x.device)
+        x, y = self.x, self.y
+        self.learn.xb = (mix(x, x[other], lam.to(x.dtype)),)
+        self.learn.yb = (self.mix_targets(y, other, lam),)
+
+    def draw(self, n, device):
+        "Weights `(n,)` of at least one half, so that an item keeps its place, and the partner of each item"
+        lam = Beta(self.alpha, self.alpha).sample((n,))
+        return torch.maximum(lam, 1 - lam).to(device), torch.randperm(n).to(device)
+
+    def mix_targets(self, y, other, lam):
+        "Class indices become interpolated probabilities; multi-hot targets their union"
+        if y.is_floating_point():
+            return union(y, y[other])
+        one_hot = F.one_hot(y.as_subclass(torch.Tensor), self.n_classes).float()
+        return mix(one_hot, one_hot[other], lam)
+
+    @property
+    def n_classes(self):
+        return self.learn.dls.c

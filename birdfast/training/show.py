@@ -1,0 +1,97 @@
+"""How fastai draws and plays birdfast's types."""
+
+import sys
+
+import torch
+from fastai.data.core import show_batch, show_results
+from fastai.vision.data import get_grid
+from plum import dispatch
+
+from birdfast.training.transforms import AudioSpectrogram, AudioTensor
+
+
+def show_waveform(audio, ctx=None, title=None):
+    "Draw a waveform over seconds"
+    import matplotlib.pyplot as plt
+
+    ax = ctx if ctx is not None else plt.subplots(figsize=(6, 2))[1]
+    samples = audio.as_subclass(torch.Tensor).detach().cpu().float().reshape(-1).numpy()
+    ax.plot([i / audio.sample_rate for i in range(len(samples))], samples, linewidth=0.4)
+    ax.set(xlabel="time (s)", ylabel="amplitude", title=title or "")
+    return ax
+
+
+def show_spectrogram(spectrogram, ctx=None, title=None):
+    "Draw a spectrogram with the axes of the LogMel that made it"
+    from birdfast.plots import plot_spectrogram
+
+    logmel = spectrogram.logmel
+    image = spectrogram.as_subclass(torch.Tensor).detach().cpu().float()
+    return plot_spectrogram(
+        image.reshape(-1, image.shape[-1])[: logmel.n_mels].numpy(),
+        sample_rate=logmel.sample_rate, hop_length=logmel.hop_length,
+        fmin=logmel.fmin, fmax=logmel.fmax, mel_scale=logmel.mel_scale, ax=ctx, title=title or "",
+    )  # fmt: skip
+
+
+def play(audios, titles=None):
+    "Players in a row, in a notebook; nothing elsewhere"
+    if "ipykernel" not in sys.modules:
+        return
+    from IPython.display import HTML, display
+
+    cells = []
+    for i, audio in enumerate(audios):
+        title = f"<br>{titles[i]}" if titles else ""
+        cells.append(f"<span style='display:inline-block;margin:4px'>{audio.hear()._repr_html_()}{title}</span>")
+    display(HTML("".join(cells)))
+
+
+def _grid(samples, max_n, nrows, ncols, figsize):
+    n = min(len(samples), max_n)
+    ncols = ncols or min(n, 3)
+    nrows = nrows or -(-n // ncols)
+    return get_grid(n, nrows=nrows, ncols=ncols, figsize=figsize or (4.6 * ncols, 2.9 * nrows))
+
+
+def _label(target):
+    return "; ".join(map(str, target)) if isinstance(target, (list, tuple)) else str(target)
+
+
+def _play_batch(x, labels, max_n):
+    "Play what lies behind a batch of spectrograms, or a batch of audio"
+    audio = x if isinstance(x, AudioTensor) else getattr(x, "waveform", None)
+    if audio is not None:
+        play([AudioTensor(a, sample_rate=audio.sample_rate) for a in audio[:max_n]], labels)
+
+
+@dispatch
+def show_batch(x: AudioSpectrogram | AudioTensor, y, samples, ctxs=None, max_n=6, nrows=None, ncols=None, figsize=None, hear=True, **kwargs):  # noqa: F811, E501
+    "Spectrograms with their labels, and players"
+    ctxs = ctxs or _grid(samples, max_n, nrows, ncols, figsize)
+    labels = [_label(s[1]) if len(s) > 1 else "" for s in samples[:max_n]]
+    for sample, ctx, label in zip(samples, ctxs, labels):
+        sample[0].show(ctx=ctx, title=label, hear=False)
+    _finish(ctxs)
+    if hear:
+        _play_batch(x, labels, max_n)
+    return ctxs
+
+
+@dispatch
+def show_results(x: AudioSpectrogram | AudioTensor, y, samples, outs, ctxs=None, max_n=6, nrows=None, ncols=None, figsize=None, hear=True, **kwargs):  # noqa: F811, E501
+    "Spectrograms with truth and prediction, and players"
+    ctxs = ctxs or _grid(samples, max_n, nrows, ncols, figsize)
+    pairs = [(_label(s[1]), _label(o[0])) for s, o in zip(samples[:max_n], outs)]
+    for sample, ctx, (truth, guess) in zip(samples, ctxs, pairs):
+        sample[0].show(ctx=ctx, hear=False)
+        ctx.set_title(f"{truth}\n{guess}", color="green" if truth == guess else "firebrick", fontsize=9)
+    _finish(ctxs)
+    if hear:
+        _play_batch(x, [f"{truth} / {guess}" for truth, guess in pairs], max_n)
+    return ctxs
+
+
+def _finish(ctxs):
+    if len(ctxs):
+        ctxs[0].figure.tight_layout()

@@ -1,0 +1,190 @@
+"""What flows through the batches: audio, spectrograms, and the transforms between them, in their order."""
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from fastai.data.load import SkipItemException
+from fastai.torch_core import TensorBase
+from fastai.vision.augment import RandTransform
+from fasttransform import Transform
+
+from birdfast.errors import BirdfastError
+from birdfast.recordings.audio import AudioError, read_clip, read_header
+from birdfast.spectrogram.functional import mask_along
+from birdfast.spectrogram.logmel import LogMel
+
+# fasttransform sorts by these numbers, not by the order in which transforms are listed.
+ORDER = {"ReadClip": 0, "AudioToSpec": 20, "MaskFreq": 60, "MaskTime": 61}
+
+
+@dataclass(frozen=True)
+class Clip:
+    "A stretch of a recording: what an item is before it is read; times in seconds, `end_time` None for the end of the file"
+    path: str
+    start_time: float = 0.0
+    end_time: float | None = None
+
+
+class AudioTensor(TensorBase):
+    "A waveform `(channel, time)`, or a batch of them"
+
+    @classmethod
+    def create(cls, path, sample_rate=32_000, **kwargs):
+        "Read a file, or `start_time` and `duration` of it, as mono audio"
+        return cls(torch.from_numpy(read_clip(path, sample_rate=sample_rate, **kwargs))[None], sample_rate=sample_rate)
+
+    def hear(self):
+        "A player, in a notebook"
+        from IPython.display import Audio
+
+        return Audio(self.as_subclass(torch.Tensor).detach().cpu().float().reshape(-1).numpy(), rate=self.sample_rate)
+
+    def show(self, ctx=None, title=None, hear=True, **kwargs):
+        "Draw the waveform over seconds and, in a notebook, add a player"
+        from birdfast.training.show import play, show_waveform
+
+        if hear and ctx is None:
+            play([self])
+        return show_waveform(self, ctx=ctx, title=title)
+
+
+class AudioSpectrogram(TensorBase):
+    "A spectrogram `(channel, n_mels, frames)`, or a batch; knows the `logmel` that made it and the `waveform` it came from"
+
+    def show(self, ctx=None, title=None, **kwargs):
+        "Draw it with axes in seconds and kHz"
+        from birdfast.training.show import show_spectrogram
+
+        return show_spectrogram(self, ctx=ctx, title=title)
+
+    def hear(self):
+        "A player of the sound behind it, in a notebook"
+        if getattr(self, "waveform", None) is None:
+            raise BirdfastError("this spectrogram has no sound with it: only those that AudioToSpec has just made do")
+        return self.waveform.hear()
+
+
+class ReadClip(RandTransform):
+    "Read `duration` s: from a random place in training, from the start in validation. `bad_files` collects what cannot be read"
+
+    split_idx, order = None, ORDER["ReadClip"]
+
+    def __init__(self, sample_rate=32_000, duration=5.0, pad="repeat", bad_files=None):
+        super().__init__(p=1.0)
+        self.sample_rate, self.duration, self.pad, self.bad_files = sample_rate, duration, pad, bad_files
+
+    def before_call(self, b, split_idx):
+        # Drawn from the module's generator, which fastai seeds anew in every worker.
+        self.do, self.training = True, split_idx == 0
+        self.place = random.random() if self.training else 0.0
+
+    def encodes(self, o: Clip | Path | str) -> AudioTensor:
+        clip = o if isinstance(o, Clip) else Clip(str(o))
+        try:
+            start = self._start(clip)
+            wave = read_clip(clip.path, start_time=start, duration=self._length(clip, start), sample_rate=self.sample_rate)
+            return AudioTensor(torch.from_numpy(self._fit(wave))[None], sample_rate=self.sample_rate)
+        except AudioError as error:
+            return self._unreadable(clip, error)
+
+    def _start(self, clip):
+        end = clip.end_time if clip.end_time is not None else read_header(clip.path).duration
+        return clip.start_time + self.place * max(0.0, end - clip.start_time - self.duration)
+
+    def _length(self, clip, start):
+        "Seconds to read: never past the end of the clip, so that a short call is padded and not followed by another"
+        return self.duration if clip.end_time is None else min(self.duration, clip.end_time - start)
+
+    def _fit(self, wave):
+        from birdfast.recordings.audio import fit
+
+        return fit(wave, round(self.duration * self.sample_rate), pad=self.pad)
+
+    def _unreadable(self, clip, error):
+        "Training goes on without the item; validation keeps the item's place, and the metrics leave it out"
+        if self.bad_files is None:
+            raise error
+        self.bad_files.add(clip.path, error.reason, start_time=clip.start_time)
+        if self.training:
+            raise SkipItemException
+        silence = torch.zeros(1, round(self.duration * self.sample_rate))
+        return AudioTensor(silence, sample_rate=self.sample_rate)
+
+
+def _needs(b, kind, transform, remedy):
+    "Raise unless a tensor of type `kind` is in `b`: a transform in the wrong place would else silently do nothing"
+    parts = b if isinstance(b, (tuple, list)) else (b,)
+    if not any(isinstance(part, kind) for part in parts):
+        found = ", ".join(type(part).__name__ for part in parts)
+        raise BirdfastError(f"{transform} works on {kind.__name__}, but was given {found}: {remedy}")
+
+
+class AudioToSpec(Transform):
+    "Waveforms to log-mel spectrograms, on the device they are on"
+
+    order = ORDER["AudioToSpec"]
+
+    def __init__(self, logmel=None):
+        super().__init__()
+        self.logmel = logmel or LogMel()
+
+    @classmethod
+    def from_cfg(cls, recipe):
+        "The transform that a recipe describes"
+        return cls(LogMel.from_recipe(recipe))
+
+    def to(self, device):
+        self.logmel.to(device)
+
+    def __call__(self, b, split_idx=None, **kwargs):
+        _needs(b, AudioTensor, "AudioToSpec", "use it once, after the audio is read")
+        return super().__call__(b, split_idx=split_idx, **kwargs)
+
+    def encodes(self, x: AudioTensor) -> AudioSpectrogram:
+        spectrogram = AudioSpectrogram(self.logmel(x.as_subclass(torch.Tensor)))
+        spectrogram.logmel, spectrogram.waveform = self.logmel, x
+        return spectrogram
+
+
+class _SpecMask(RandTransform):
+    "Replace up to `n_masks` stripes of random place and width by the mean, per item, with probability `p`; training only"
+
+    split_idx, dim = 0, -1
+
+    def __init__(self, max_width=20, n_masks=1, p=0.5):
+        super().__init__(p=1.0)
+        self.max_width, self.n_masks, self.p_item = max_width, n_masks, p
+
+    def __repr__(self):
+        return f"{type(self).__name__}(max_width={self.max_width}, n_masks={self.n_masks}, p={self.p_item})"
+
+    def before_call(self, b, split_idx):
+        _needs(b, AudioSpectrogram, type(self).__name__, "put it into batch_tfms, after AudioToSpec")
+        self.do = True
+
+    def draw(self, n, size, device):
+        "Starts and widths `(n, n_masks)`; width 0 where an item stays as it is"
+        shape = (n, self.n_masks)
+        width = torch.randint(1, min(self.max_width, size) + 1, shape, device=device)
+        start = (torch.rand(shape, device=device) * (size - width + 1)).long()
+        return start, width * (torch.rand(n, 1, device=device) < self.p_item)
+
+    def encodes(self, x: AudioSpectrogram) -> AudioSpectrogram:
+        batch = x if x.ndim == 4 else x[None]
+        start, width = self.draw(len(batch), batch.shape[self.dim], batch.device)
+        masked = mask_along(batch, start, width, dim=self.dim)
+        return masked if x.ndim == 4 else masked[0]
+
+
+class MaskTime(_SpecMask):
+    "SpecAugment: hide stripes of up to `max_width` frames (Park et al. 2019)"
+
+    order, dim = ORDER["MaskTime"], -1
+
+
+class MaskFreq(_SpecMask):
+    "SpecAugment: hide stripes of up to `max_width` mel bands (Park et al. 2019)"
+
+    order, dim = ORDER["MaskFreq"], -2

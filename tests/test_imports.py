@@ -1,0 +1,64 @@
+"""Imports point one way: the law of the house (CONTRIBUTING.md)."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import birdfast
+
+PACKAGE = Path(birdfast.__file__).parent
+# What each room may import of the others.
+MAY = {
+    "recordings": {"recipe", "errors", "notes"},
+    "spectrogram": {"recipe", "errors", "notes"},
+    "models": {"recipe", "errors", "notes", "spectrogram"},
+    "evaluation": {"recipe", "errors", "notes"},
+    "plots": {"errors"},
+    "training": {"recipe", "errors", "notes", "recordings", "spectrogram", "models", "evaluation", "plots"},
+    "inference": {"recipe", "errors", "notes", "recordings", "spectrogram", "models"},
+}
+
+
+def imported(path: Path) -> set[str]:
+    """Names of birdfast's rooms that a file imports."""
+    tree = ast.parse(path.read_text())
+    names = [a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names]
+    names += [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+    return {name.split(".")[1] for name in names if name.startswith("birdfast.")}
+
+
+@pytest.mark.parametrize("room", MAY)
+def test_imports_point_one_way(room):
+    files = sorted((PACKAGE / room).rglob("*.py")) or [PACKAGE / f"{room}.py"]
+    for file in files:
+        assert imported(file) <= MAY[room] | {room}, file
+
+
+def loads(code: str) -> set[str]:
+    """Top-level modules that are loaded after `code` ran in a fresh process."""
+    script = f"{code}\nimport sys; print(' '.join({{m.split('.')[0] for m in sys.modules}}))"
+    return set(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("code", "never"),
+    [
+        ("import birdfast; birdfast.RECIPES", {"torch", "fastai", "pandas", "matplotlib"}),
+        ("import birdfast.cli", {"torch", "fastai", "timm", "matplotlib"}),
+        ("import birdfast.recordings.tables, birdfast.recordings.folds, birdfast.recordings.audio", {"torch", "fastai"}),
+        ("import birdfast.evaluation.report, birdfast.plots", {"torch", "fastai"}),
+        ("import birdfast.inference.predictor, birdfast.inference.bundle", {"fastai"}),
+        ("import birdfast.spectrogram, birdfast.models", {"fastai"}),
+    ],
+)
+def test_heavy_packages_stay_out(code, never):
+    assert not loads(code) & never
+
+
+def test_every_public_name_is_there():
+    for name in birdfast.__all__:
+        assert getattr(birdfast, name) is not None
+    assert set(birdfast.__all__) <= set(dir(birdfast))

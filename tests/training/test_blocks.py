@@ -1,0 +1,126 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from fastai.data.block import CategoryBlock, DataBlock
+from fastai.data.transforms import RandomSplitter, parent_label
+
+from birdfast.errors import BirdfastError
+from birdfast.recordings.audio import get_audio_files
+from birdfast.recordings.tables import read_source
+from birdfast.spectrogram.logmel import LogMel
+from birdfast.training.blocks import AudioBlock, bird_dls, clips_table
+from birdfast.training.transforms import AudioSpectrogram, AudioTensor
+
+
+@pytest.fixture
+def dls(tiny_birds, tiny_recipe):
+    return bird_dls(tiny_birds, tiny_recipe)
+
+
+def plain_block(**kwargs):
+    logmel = LogMel(sample_rate=8000, n_fft=256, hop_length=128, n_mels=32, fmax=4000)
+    return DataBlock(
+        blocks=(AudioBlock(8000, 1.0, logmel=logmel, **kwargs), CategoryBlock),
+        get_items=get_audio_files, get_y=parent_label, splitter=RandomSplitter(0.2, seed=0),
+    )  # fmt: skip
+
+
+def test_a_plain_datablock_works(tiny_birds, capsys):
+    block = plain_block()
+    block.summary(tiny_birds)
+    assert "AudioToSpec" in capsys.readouterr().out
+    x, y = block.dataloaders(tiny_birds, bs=8, num_workers=0).one_batch()
+    assert type(x) is AudioSpectrogram
+    assert x.shape == (8, 1, 32, 63)
+    assert y.max() <= 2
+
+
+def test_waveforms_on_request(tiny_birds):
+    block = DataBlock(blocks=(AudioBlock(8000, 1.0, logmel=False), CategoryBlock), get_items=get_audio_files, get_y=parent_label)
+    x = block.dataloaders(tiny_birds, bs=4, num_workers=0).one_batch()[0]
+    assert type(x) is AudioTensor
+    assert x.shape == (4, 1, 8000)
+
+
+def test_rates_must_agree():
+    with pytest.raises(BirdfastError, match="made for 32000 Hz, the audio is read at 8000 Hz"):
+        AudioBlock(8000, logmel=LogMel())
+
+
+def test_the_dls_know_what_they_hold(dls, tiny_recipe):
+    assert list(dls.vocab) == ["species0", "species1", "species2"]
+    assert dls.recipe == tiny_recipe
+    assert not len(dls.bad_files)
+    x, y = dls.one_batch()
+    assert type(x) is AudioSpectrogram
+    assert x.shape == (8, 1, 32, 63)
+
+
+def test_validation_holds_every_full_window_and_repeats(dls, tiny_recipe):
+    valid = dls.clips[dls.clips["is_valid"]]
+    assert valid.groupby("recording").size().eq(2).all()
+    assert valid["start_time"].unique().tolist() == [0.0, 1.0]
+    first, second = ([b[0] for b in dls.valid] for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first, second))
+
+
+def test_the_cap_spreads_windows_over_a_long_recording(tiny_recipe):
+    recordings = pd.DataFrame({"path": ["a"], "primary_label": ["x"], "start_time": [np.nan], "end_time": [np.nan], "duration": [100.0]})
+    starts = clips_table(recordings, np.array([True]), tiny_recipe.with_(max_windows=3))["start_time"].tolist()
+    assert starts == [0.0, 50.0, 99.0]
+
+
+def test_multi_label_targets_follow_the_recipe(tiny_table, tiny_recipe):
+    recipe = tiny_recipe.with_(task="multi", activation="sigmoid", secondary="weight", secondary_weight=0.3, batch_size=20)
+    y = bird_dls(tiny_table, recipe).train.one_batch()[1]
+    assert y.shape == (20, 3)
+    assert torch.unique(y).tolist() == pytest.approx([0, 0.3, 1])
+    masked = bird_dls(tiny_table, recipe.with_(secondary="mask")).train.one_batch()[1]
+    assert masked.isnan().any()
+
+
+def test_weighted_sampling_draws_rare_species_as_often(tiny_table, tiny_recipe):
+    rare = pd.concat([tiny_table[:10], tiny_table[10:20], tiny_table[20:23]])
+    dls = bird_dls(rare, tiny_recipe.with_(sampling_power=1.0, batch_size=8, fold=0, n_folds=2))
+    drawn = pd.Series(np.concatenate([dls.train.get_idxs() for _ in range(300)]))
+    species = dls.clips[~dls.clips["is_valid"]]["primary_label"].to_numpy()[drawn]
+    share = pd.Series(species).value_counts(normalize=True)
+    assert share.between(0.3, 0.37).all(), share
+    plain = bird_dls(rare, tiny_recipe.with_(sampling_power=0.0, batch_size=8, n_folds=2))
+    assert sorted(plain.train.get_idxs()) == list(range(plain.train.n))
+
+
+def test_two_workers_draw_different_crops(tiny_table, tiny_recipe):
+    one = pd.concat([tiny_table[tiny_table["path"].str.endswith("species0/0.wav")]] * 16 + [tiny_table[10:]])
+    dls = bird_dls(one.assign(fold=(one["primary_label"] != "species0").astype(int)), tiny_recipe.with_(
+        sampling_power=0.0, batch_size=4, fold=1, n_folds=2, time_masks=0, freq_masks=0), num_workers=2)  # fmt: skip
+    crops = torch.cat([x.waveform[:, 0, :50].as_subclass(torch.Tensor) for x, _ in dls.train])
+    assert len(torch.unique(crops, dim=0)) == len(crops)
+
+
+def test_broken_files_are_left_out_and_listed(tiny_table, tiny_recipe, tmp_path):
+    (tmp_path / "zero.wav").write_bytes(b"")
+    table = pd.concat([tiny_table, tiny_table[:1].assign(path=str(tmp_path / "zero.wav"))])
+    dls = bird_dls(table, tiny_recipe)
+    assert dls.bad_files.table()["path"].tolist() == [str(tmp_path / "zero.wav")]
+    assert str(tmp_path / "zero.wav") not in set(dls.clips["path"])
+    with pytest.raises(BirdfastError, match=r"1 of 31 recordings cannot be read.*zero\.wav"):
+        bird_dls(table, tiny_recipe.with_(max_bad=0.01))
+
+
+def test_too_few_recordings_for_a_batch(tiny_birds, tiny_recipe):
+    with pytest.raises(BirdfastError, match="fewer than batch_size=512: give batch_size="):
+        bird_dls(tiny_birds, tiny_recipe.with_(batch_size=512))
+
+
+def test_show_batch_draws_spectrograms_with_labels(dls):
+    dls.show_batch(max_n=4)
+    titles = [ax.get_title() for ax in plt.gcf().axes]
+    assert len([t for t in titles if t.startswith("species")]) == 4
+    plt.close("all")
+
+
+def test_a_source_can_be_given_as_it_is(tiny_birds, tiny_recipe):
+    assert bird_dls(read_source(tiny_birds), tiny_recipe).source.layout == "folder per class"

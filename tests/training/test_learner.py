@@ -1,0 +1,219 @@
+import json
+import subprocess
+import sys
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from fastai.callback.mixup import MixUp as FastaiMixUp
+from fastai.learner import load_learner
+
+from birdfast.errors import BirdfastError
+from birdfast.training.blocks import bird_dls
+from birdfast.training.learner import bird_learner
+from birdfast.training.mixup import MixUp
+
+
+def learner(source, recipe, **kwargs):
+    torch.manual_seed(0)
+    return bird_learner(bird_dls(source, recipe, device="cpu"), **kwargs)
+
+
+def weights(learn):
+    return {k: v.clone() for k, v in learn.model.state_dict().items()}
+
+
+def same(a, b):
+    return all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.fixture
+def learn(tiny_birds, tiny_recipe):
+    return learner(tiny_birds, tiny_recipe)
+
+
+def test_it_learns(tiny_birds, tiny_recipe):
+    learn = learner(tiny_birds, tiny_recipe.with_(epochs=8, mixup_alpha=0.0, time_masks=0, freq_masks=0, lr=0.01))
+    learn.fit_recipe()
+    assert learn.scores()["accuracy"] >= 0.8
+
+
+def test_metrics_are_per_recording_and_by_name(learn):
+    scores = learn.scores()
+    assert list(scores) == ["valid_loss", "accuracy", "top5", "roc_auc", "cmap", "padded_cmap", "macro_f1"]
+    n = learn.dls.clips[learn.dls.clips["is_valid"]]["recording"].nunique()
+    assert (scores["accuracy"] * n) == pytest.approx(round(scores["accuracy"] * n), abs=1e-5)
+
+
+def test_layer_groups_are_body_and_head(learn):
+    learn.freeze()
+    frozen = [p for p in learn.model.body.parameters() if not p.requires_grad]
+    assert frozen
+    assert all(p.requires_grad for p in learn.model.head.parameters())
+
+
+@pytest.mark.parametrize("schedule", ["one_cycle", "cosine", "constant"])
+def test_the_schedule_is_the_recipes(tiny_birds, tiny_recipe, schedule):
+    learn = learner(tiny_birds, tiny_recipe.with_(schedule=schedule, lr=1e-3))
+    learn.fit_recipe()
+    lrs = learn.recorder.lrs
+    assert max(lrs) == pytest.approx(1e-3, rel=0.25)
+    falls = {"one_cycle": lrs[-1] < 0.3 * max(lrs) and lrs[0] < 0.1 * max(lrs), "cosine": lrs[-1] < 0.3 * lrs[0], "constant": len(set(lrs)) == 1}
+    assert falls[schedule], lrs
+
+
+def test_fastais_own_ways_work_with_mixup_on(learn):
+    assert any(isinstance(cb, MixUp) for cb in learn.cbs)
+    assert 1e-7 < learn.lr_find(num_it=12, show_plot=False).valley < 10
+    learn.fit_one_cycle(1, 1e-3)
+    learn.fine_tune(1, 1e-3)
+    assert np.isfinite(learn.recorder.values[-1][0])
+
+
+def test_fastais_mixup_works_too(tiny_birds, tiny_recipe):
+    learn = learner(tiny_birds, tiny_recipe.with_(mixup_alpha=0.0), cbs=[FastaiMixUp(0.4)])
+    learn.fit_one_cycle(1, 1e-3)
+    assert np.isfinite(learn.recorder.values[-1][0])
+
+
+def test_mixup_mixes_pictures_and_labels_in_training_only(learn):
+    seen = {}
+
+    class Look(type(learn.cbs[0]).__mro__[1]):
+        order = 8
+
+        def before_batch(self):
+            seen.setdefault(self.training, []).append((self.x.clone(), self.y.clone()))
+
+    learn.fit(1, 1e-4, cbs=Look())
+    y = seen[True][0][1]
+    assert y.shape == (8, 3)
+    torch.testing.assert_close(y.sum(1).as_subclass(torch.Tensor), torch.ones(8))
+    assert ((y > 0) & (y < 1)).any()
+    assert seen[False][0][1].ndim == 1
+
+
+def test_multi_label_trains_with_unknown_targets(tiny_table, tiny_recipe):
+    recipe = tiny_recipe.with_(task="multi", activation="sigmoid", secondary="mask", epochs=1)
+    learn = learner(tiny_table, recipe)
+    learn.fit_recipe()
+    scores = learn.scores()
+    assert all(np.isfinite(v) for v in scores.values())
+
+
+def test_lr_auto_asks_lr_find(tiny_birds, tiny_recipe, tmp_path):
+    learn = learner(tiny_birds, tiny_recipe.with_(lr="auto", epochs=1))
+    learn.fit_recipe(run=tmp_path / "run")
+    state = json.loads((tmp_path / "run/state.json").read_text())
+    assert 1e-6 < state["lr"] < 1
+
+
+def test_the_same_seed_gives_the_same_weights(tiny_birds, tiny_recipe):
+    first, second = (learner(tiny_birds, tiny_recipe) for _ in range(2))
+    first.fit_recipe()
+    second.fit_recipe()
+    assert same(weights(first), weights(second))
+
+
+class Kill(RuntimeError):
+    pass
+
+
+def test_an_interrupted_run_ends_with_the_same_weights(tiny_birds, tiny_recipe, tmp_path):
+    recipe = tiny_recipe.with_(epochs=4)
+    whole = learner(tiny_birds, recipe)
+    whole.fit_recipe(run=tmp_path / "whole")
+    from fastai.callback.core import Callback
+
+    class Stop(Callback):
+        def before_batch(self):
+            if self.epoch == 2 and self.training:
+                raise Kill("power cut")
+
+    broken = learner(tiny_birds, recipe)
+    with pytest.raises(Kill):
+        broken.fit_recipe(run=tmp_path / "broken", cbs=[Stop()])
+    resumed = learner(tiny_birds, recipe.with_(seed=recipe.seed))
+    torch.rand(7)  # the state of the generators must not matter
+    resumed.fit_recipe(run=tmp_path / "broken", resume=True)
+    assert same(weights(whole), weights(resumed))
+    a, b = (pd.read_csv(tmp_path / name / "history.csv") for name in ("whole", "broken"))
+    pd.testing.assert_frame_equal(a, b)
+    assert a["epoch"].tolist() == [0, 1, 2, 3]
+
+
+def test_a_finished_run_goes_on(tiny_birds, tiny_recipe, tmp_path):
+    run = tmp_path / "run"
+    learner(tiny_birds, tiny_recipe).fit_recipe(run=run)
+    before = weights(learner(tiny_birds, tiny_recipe))
+    again = learner(tiny_birds, tiny_recipe)
+    again.fit_recipe(run=run, resume=True)  # has its epochs: loads the last weights, trains nothing
+    assert not same(before, weights(again))
+    learner(tiny_birds, tiny_recipe).fit_recipe(3, run=run, resume=True)
+    assert pd.read_csv(run / "history.csv")["epoch"].tolist() == [0, 1, 2]
+    assert sorted(p.name for p in run.glob("*.pth")) == ["best.pth", "last_0002.pth"]
+
+
+def test_resume_without_a_run_says_so(learn):
+    with pytest.raises(BirdfastError, match="needs the folder of the run"):
+        learn.fit_recipe(resume=True)
+
+
+def test_pickle_in_a_fresh_process_predicts_from_a_path(learn, tiny_birds, tmp_path):
+    learn.fit_recipe(1)
+    learn.export(tmp_path / "birds.pkl")
+    file = str(next(tiny_birds.rglob("*.wav")))
+    label, _, probabilities = learn.predict(file)
+    script = (
+        "import warnings; warnings.simplefilter('ignore')\n"
+        "from fastai.learner import load_learner; import json\n"
+        f"label, _, p = load_learner({str(tmp_path / 'birds.pkl')!r}).predict({file!r})\n"
+        "print(json.dumps([label, p.tolist()]))"
+    )
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    other_label, other = json.loads(out.strip().splitlines()[-1])
+    assert other_label == label
+    np.testing.assert_allclose(other, probabilities, atol=1e-5)
+
+
+def test_export_keeps_the_runs_own_list_of_bad_files(learn, tmp_path, tiny_birds):
+    learn.export(tmp_path / "birds.pkl")
+    assert learn.dls.train.after_item.fs[0].bad_files is learn.dls.bad_files
+    (tmp_path / "zero.wav").write_bytes(b"")
+    with pytest.warns(UserWarning), pytest.raises(BirdfastError, match=r"zero\.wav"):
+        load_learner(tmp_path / "birds.pkl").predict(tmp_path / "zero.wav")
+
+
+def test_files_that_break_while_training_are_listed_and_stop_the_run_when_many(tiny_table, tiny_recipe, tmp_path):
+    import soundfile
+
+    wave = np.full(16_000, np.nan, dtype=np.float32)
+    soundfile.write(tmp_path / "nan.wav", wave, 8000, subtype="FLOAT")  # a sound header, and no sound
+    table = pd.concat([tiny_table, tiny_table[:1].assign(path=str(tmp_path / "nan.wav"), author="a")], ignore_index=True)
+    for workers in (0, 2):
+        for fold in range(2):
+            dls = bird_dls(table, tiny_recipe.with_(n_folds=2, fold=fold, batch_size=4, sampling_power=0.0), num_workers=workers)
+            learn = bird_learner(dls)
+            learn.fit_recipe(1)
+            assert dls.bad_files.table()["path"].tolist() == [str(tmp_path / "nan.wav")]
+    learn.dls.recipe = learn.dls.recipe.with_(max_bad=0.0)
+    with pytest.raises(BirdfastError, match=r"1 of 31 recordings cannot be read"):
+        learn.fit_recipe(1)
+
+
+def test_show_results_draws_truth_and_guess(learn):
+    learn.show_results(max_n=3, shuffle=False)
+    assert sum("species" in ax.get_title() and "\n" in ax.get_title() for ax in plt.gcf().axes) == 3
+    plt.close("all")
+
+
+@pytest.mark.gpu
+def test_on_a_gpu(tiny_birds, tiny_recipe):
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    learn = bird_learner(bird_dls(tiny_birds, tiny_recipe))
+    learn.fit_recipe()
+    assert next(learn.model.parameters()).is_cuda
+    assert np.isfinite(learn.scores()["roc_auc"])
