@@ -1,4 +1,4 @@
-"""ESC-10: accuracy of baseline and improved on the five official folds, 15 epochs from ImageNet weights.
+"""ESC-10: accuracy of baseline and improved on the five official folds, 10 epochs from ImageNet weights.
 
     python benchmarks/esc10.py <folder of esc10>
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from common import VARIANTS, measure, spread, train
 
-EPOCHS = 15
+EPOCHS = 10
 
 
 def main(folder: str) -> None:

@@ -127,7 +127,8 @@ def readable(recordings, recipe, bad_files):
     check_bad_share(bad_files, len(recordings), recipe.max_bad)
     if broken.any():
         note(f"{broken.sum()} of {len(recordings)} recordings cannot be read and are left out: {bad_files.path}")
-    return recordings.assign(duration=headers["duration"].to_numpy())[~broken].reset_index(drop=True)
+    found = {name: headers[name].to_numpy() for name in ("duration", "sample_rate")}
+    return recordings.assign(**found)[~broken].reset_index(drop=True)
 
 
 def check_bad_share(bad_files, n, max_bad):
@@ -190,8 +191,10 @@ def _check_train(train, recipe):
 
 def _check_rate(recordings, recipe):
     "A front end that looks above what the recordings hold sees only silence there"
-    if "sample_rate" in recordings and (low := recordings["sample_rate"] < 2 * recipe.fmax).mean() > 0.5:
-        note(f"{low.sum()} of {len(recordings)} recordings hold nothing up to fmax={recipe.fmax:.0f} Hz")
+    low = recordings["sample_rate"] < 2 * recipe.fmax
+    if low.any():
+        top = int(recordings.loc[low, "sample_rate"].min()) // 2
+        note(f"{low.sum()} of {len(recordings)} recordings hold no sound up to fmax={recipe.fmax:.0f} Hz: consider fmax={top}")
 
 
 def _introduce(dls, recordings, is_valid):

@@ -11,7 +11,7 @@ from fastai.vision.augment import RandTransform
 from fasttransform import Transform
 
 from birdfast.errors import BirdfastError
-from birdfast.recordings.audio import AudioError, read_clip, read_header
+from birdfast.recordings.audio import AudioError, fit, read_clip, read_header
 from birdfast.spectrogram.functional import mask_along
 from birdfast.spectrogram.logmel import LogMel
 
@@ -84,8 +84,9 @@ class ReadClip(RandTransform):
         clip = o if isinstance(o, Clip) else Clip(str(o))
         try:
             start = self._start(clip)
-            wave = read_clip(clip.path, start_time=start, duration=self._length(clip, start), sample_rate=self.sample_rate)
-            return AudioTensor(torch.from_numpy(self._fit(wave))[None], sample_rate=self.sample_rate)
+            wave = read_clip(clip.path, start_time=start, duration=self._length(clip, start), sample_rate=self.sample_rate, pad=self.pad)
+            wave = fit(wave, round(self.duration * self.sample_rate), pad=self.pad)
+            return AudioTensor(torch.from_numpy(wave)[None], sample_rate=self.sample_rate)
         except AudioError as error:
             return self._unreadable(clip, error)
 
@@ -96,11 +97,6 @@ class ReadClip(RandTransform):
     def _length(self, clip, start):
         "Seconds to read: never past the end of the clip, so that a short call is padded and not followed by another"
         return self.duration if clip.end_time is None else min(self.duration, clip.end_time - start)
-
-    def _fit(self, wave):
-        from birdfast.recordings.audio import fit
-
-        return fit(wave, round(self.duration * self.sample_rate), pad=self.pad)
 
     def _unreadable(self, clip, error):
         "Training goes on without the item; validation keeps the item's place, and the metrics leave it out"

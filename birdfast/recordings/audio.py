@@ -1,0 +1,296 @@
+"""Sound files: headers, clips read by seeking, padding, windows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from math import ceil, floor, gcd, isfinite
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import soundfile
+import soxr
+
+from birdfast.errors import BirdfastError, unknown
+
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".mp3", ".opus", ".aif", ".aiff", ".au", ".w64", ".caf"})
+NEEDS_FFMPEG = frozenset({".m4a", ".mp4", ".aac", ".wma", ".amr", ".3gp", ".webm"})
+MIN_WINDOW = 0.5  # s of new sound that a partial last window must hold
+
+_SLACK = 0.01  # s that a full window may lack: mp3 and vorbis lengths are rarely exact
+_INEXACT = 0.1  # s that a file may end before its header says without being called truncated
+_MARGIN = 0.05  # s decoded on either side of a slice, for the edges of the resampler's filter
+# s decoded and dropped before a slice of MP3 and Opus: their frames lean on the ones before, and libsndfile's seek
+# restores too few of them (at 22 and 24 kHz an MP3 read right after a seek is plainly wrong; with this it is exact).
+_PREROLL = 0.5
+
+
+class AudioError(BirdfastError):
+    """A file, or a slice of it, that cannot be used. Survives the way back from a worker process.
+
+    Attributes
+    ----------
+    path, reason
+        The file, and what is wrong with it and what to do.
+    """
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path, self.reason = str(path), reason
+
+    def __reduce__(self) -> tuple[type[AudioError], tuple[str, str]]:
+        return type(self), (self.path, self.reason)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself: `sample_rate` in Hz, `frames` in samples of one channel, `duration` in s."""
+
+    path: str
+    sample_rate: int
+    channels: int
+    frames: int
+
+    @property
+    def duration(self) -> float:
+        return self.frames / self.sample_rate
+
+
+def read_header(path: str | Path) -> Header:
+    """The header of a sound file; nothing is decoded.
+
+    Raises
+    ------
+    AudioError
+        The file is missing, empty, holds no samples, or cannot be read (the reason says whether ffmpeg can help).
+    """
+    with _open(path) as file:
+        return Header(str(path), file.samplerate, file.channels, file.frames)
+
+
+def read_headers(paths: Iterable[str | Path], *, workers: int = 8, progress: bool = False) -> pd.DataFrame:
+    """The headers of many files, read in parallel; a broken file is a row, never an exception.
+
+    Returns
+    -------
+    DataFrame
+        One row a path, in order: `path`, `sample_rate` (Hz), `channels`, `duration` (s), `error` (None where readable).
+    """
+    names = [str(path) for path in paths]
+    distinct = list(dict.fromkeys(names))
+    with ThreadPoolExecutor(workers) as pool:
+        rows = dict(zip(distinct, _watched(pool.map(_header_row, distinct), len(distinct), progress), strict=True))
+    table = pd.DataFrame(
+        [rows[name] for name in names], columns=["path", "sample_rate", "channels", "duration", "error"]
+    )
+    return table.astype({"sample_rate": "Int64", "channels": "Int64", "duration": float, "error": object})
+
+
+def _header_row(path: str) -> tuple[str, int | None, int | None, float, str | None]:
+    try:
+        header = read_header(path)
+        return path, header.sample_rate, header.channels, header.duration, None
+    except AudioError as error:
+        return path, None, None, float("nan"), error.reason
+
+
+def _watched(results: Iterable, n: int, progress: bool) -> Iterable:
+    """`results`, with a progress bar when asked for and worth it."""
+    if not (progress and n >= 1000):
+        return results
+    from tqdm.auto import tqdm
+
+    return tqdm(results, total=n, desc="reading headers", leave=False)
+
+
+def read_clip(
+    path: str | Path,
+    *,
+    start_time: float = 0.0,
+    duration: float | None = None,
+    sample_rate: int = 32_000,
+    pad: str = "repeat",
+) -> np.ndarray:
+    """A slice of a sound file as mono at `sample_rate`; seeks, and decodes the slice only.
+
+    Parameters
+    ----------
+    start_time, duration
+        The slice in s; without `duration`, to the end of the file.
+    sample_rate
+        Of the result, in Hz (soxr's HQ resampler).
+    pad
+        How a slice that the file's end cuts short is filled, see :func:`fit`.
+
+    Returns
+    -------
+    ndarray
+        float32 (time,): the mean of the channels, ``round(duration * sample_rate)`` samples where `duration` is given.
+
+    Raises
+    ------
+    AudioError
+        The file cannot be read, ends before its header says, holds NaN or Inf, or `start_time` lies beyond its end.
+    """
+    if duration is not None and not duration > 0:
+        raise BirdfastError(f"the duration of a clip must be above 0 s, not {duration}")
+    with _open(path) as file:
+        waveform = _read_slice(file, path, start_time, duration, sample_rate)
+    return waveform if duration is None else fit(waveform, round(duration * sample_rate), pad=pad)
+
+
+def _read_slice(
+    file: soundfile.SoundFile, path: str | Path, start_time: float, duration: float | None, sample_rate: int
+) -> np.ndarray:
+    rate, length = file.samplerate, file.frames / file.samplerate
+    start = round(start_time * sample_rate) if isfinite(start_time) else -1
+    end = round(length * sample_rate)
+    if not 0 <= start < end:
+        raise AudioError(path, f"start_time {start_time:g} s lies outside the file, which lasts {length:.2f} s")
+    if duration is not None:
+        end = min(end, start + round(duration * sample_rate))
+    # Decode from where a sample of the result and one of the file coincide: then the slice has the phase of the whole.
+    unit, out_unit = rate // gcd(rate, sample_rate), sample_rate // gcd(rate, sample_rate)
+    units = max(0, floor((start / sample_rate - _MARGIN) * rate / unit))
+    first, last = units * unit, min(file.frames, ceil((end / sample_rate + _MARGIN) * rate))
+    waveform = _decode(file, path, first, last, wanted=min(file.frames, ceil(end / sample_rate * rate)))
+    if not np.isfinite(waveform).all():
+        raise AudioError(path, "it holds NaN or Inf samples: write it anew from its source, or remove it")
+    if rate != sample_rate:
+        waveform = soxr.resample(waveform, rate, sample_rate, quality="HQ")
+    offset = start - units * out_unit
+    return waveform[offset : offset + end - start]
+
+
+def _decode(file: soundfile.SoundFile, path: str | Path, first: int, last: int, *, wanted: int) -> np.ndarray:
+    """Samples `first` to `last`, mean of the channels; AudioError if the file ends before `wanted`."""
+    leans = file.subtype == "OPUS" or file.subtype.startswith("MPEG")
+    begin = max(0, first - round(_PREROLL * file.samplerate)) if leans else first
+    try:
+        file.seek(begin)
+        samples = file.read(last - begin, dtype="float32", always_2d=True)[first - begin :]
+    except soundfile.LibsndfileError:
+        samples = np.zeros((0, 1), np.float32)
+    if len(samples) == 0 or first + len(samples) < wanted - _INEXACT * file.samplerate:
+        raise AudioError(path, _truncated(path))
+    return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+
+
+def _truncated(path: str | Path) -> str:
+    """The reason for a file that stops before its end, with how much of it can be read."""
+    readable = 0
+    with _open(path) as file:
+        promised, rate = file.frames / file.samplerate, file.samplerate
+        try:
+            while n := len(file.read(rate, dtype="float32")):
+                readable += n
+        except soundfile.LibsndfileError:
+            pass
+    return (
+        f"truncated or damaged: its header promises {promised:.2f} s, {readable / rate:.2f} s can be read: "
+        "download it again or remove it"
+    )
+
+
+def _open(path: str | Path) -> soundfile.SoundFile:
+    """The open file, or an AudioError that says why not."""
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise AudioError(path, f"cannot be opened ({error.strerror or error}): check the path") from None
+    if path.is_dir():
+        raise AudioError(path, "it is a folder, not a sound file")
+    if size == 0:
+        raise AudioError(path, "it holds zero bytes: download it again or remove it")
+    try:
+        file = soundfile.SoundFile(str(path))
+    except (soundfile.LibsndfileError, TypeError) as error:
+        raise AudioError(path, _unreadable(path, getattr(error, "error_string", str(error)))) from None
+    if file.frames <= 0:
+        file.close()
+        raise AudioError(path, "it holds no samples: download it again or remove it")
+    return file
+
+
+def _unreadable(path: Path, said: str) -> str:
+    """Why libsndfile could not read a file, and the remedy."""
+    with path.open("rb") as file:
+        is_mp4 = file.read(8)[4:] == b"ftyp"
+    if is_mp4 or path.suffix.lower() in NEEDS_FFMPEG:
+        out = path.with_suffix(".flac").name
+        return f'this format needs ffmpeg; convert it once: ffmpeg -i "{path.name}" "{out}"'
+    return f"cannot be read as sound ({said.rstrip('.')}): download it again, convert it to wav or flac, or remove it"
+
+
+def fit(waveform: np.ndarray, n_samples: int, *, pad: str = "repeat") -> np.ndarray:
+    """Make `waveform` (time,) exactly `n_samples` long: cut at the end, or padded.
+
+    `pad` is "repeat" (the waveform again and again), "end" (zeros behind) or "center" (zeros on both sides).
+    """
+    if pad not in ("repeat", "end", "center"):
+        raise unknown("pad", pad, ["repeat", "end", "center"])
+    n = len(waveform)
+    if n >= n_samples:
+        return waveform[:n_samples]
+    if n == 0:
+        raise BirdfastError("a waveform of no samples cannot be padded")
+    if pad == "repeat":
+        return np.tile(waveform, ceil(n_samples / n))[:n_samples]
+    left = (n_samples - n) // 2 if pad == "center" else 0
+    return np.pad(waveform, (left, n_samples - n - left))
+
+
+def list_audio_files(folder: Path, *, recurse: bool = True) -> list[Path]:
+    """The sound files of a folder, sorted, hidden ones left out; perhaps none."""
+    suffixes = AUDIO_SUFFIXES | NEEDS_FFMPEG
+    found = (file for file in folder.glob("**/*" if recurse else "*") if file.suffix.lower() in suffixes)
+    return sorted(file for file in found if file.is_file() and not _is_hidden(file, folder))
+
+
+def _is_hidden(path: Path, root: Path) -> bool:
+    """Whether `path` or a folder between it and `root` is hidden (``.ipynb_checkpoints``, macOS's ``._x.wav``)."""
+    return any(part.startswith(".") for part in path.relative_to(root).parts)
+
+
+def get_audio_files(path: str | Path, *, recurse: bool = True) -> list[Path]:
+    """The sound files of a folder, sorted; also those that need ffmpeg, which reading then reports.
+
+    Raises
+    ------
+    BirdfastError
+        The folder does not exist, or holds no sound files.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise BirdfastError(f"no folder {path}: check the path")
+    files = list_audio_files(path, recurse=recurse)
+    if not files:
+        looked = ", ".join(sorted(AUDIO_SUFFIXES | NEEDS_FFMPEG))
+        raise BirdfastError(f"no sound files in {path}: looked for {looked}")
+    return files
+
+
+def window_starts(duration: float, *, window: float = 5.0, step: float | None = None, last: str = "pad") -> np.ndarray:
+    """Start times (s) of the windows of a recording of `duration` s; start k is exactly ``k * step``.
+
+    Parameters
+    ----------
+    window, step
+        Length and spacing of the windows in s; the step is the window where not given.
+    last
+        "pad" keeps a partial last window if it holds 0.5 s or more of sound that no window before it covers, "drop"
+        keeps full windows only. There is always one window.
+    """
+    step = window if step is None else step
+    if last not in ("pad", "drop"):
+        raise unknown("last", last, ["pad", "drop"])
+    if not (window > 0 and step > 0 and duration > 0 and isfinite(duration)):
+        raise BirdfastError(f"duration, window and step must be above 0 s; they are {duration}, {window} and {step}")
+    n = max(1, floor((duration - window + _SLACK) / step) + 1)
+    covered = max((n - 1) * step + window, n * step if step > window else 0.0)
+    if last == "pad" and duration - covered >= MIN_WINDOW - 1e-9:
+        n += 1
+    return np.arange(n) * float(step)

@@ -1,0 +1,94 @@
+"""Labels to targets, and how often a class is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from birdfast.errors import BirdfastError, unknown
+
+SECONDARY = ("ignore", "weight", "mask")
+
+
+def class_list(labels: Iterable[str]) -> list[str]:
+    """The distinct labels, sorted."""
+    return sorted({str(label) for label in labels})
+
+
+def check_labels(recordings: pd.DataFrame, classes: Sequence[str]) -> None:
+    """Raise BirdfastError if there is nothing to learn, or a primary label is not in `classes`."""
+    if len(recordings) == 0:
+        raise BirdfastError("there are no recordings: check the path and the label file")
+    labels = recordings["primary_label"]
+    outside = labels[~labels.isin(list(classes))]
+    if len(outside):
+        name = outside.iloc[0]
+        path = recordings.loc[outside.index[0], "path"]
+        error = unknown("label", name, classes)
+        raise BirdfastError(f"{len(outside)} recordings bear a label outside the class list (first: {path}): {error}")
+    if labels.nunique() < 2:
+        raise BirdfastError(
+            f"all {len(recordings)} recordings are of one class, {labels.iloc[0]!r}: a classifier needs two or more"
+        )
+
+
+def targets(
+    primary: str | None,
+    secondary: Sequence[str],
+    classes_index: Mapping[str, int],
+    *,
+    n_classes: int,
+    secondary_mode: str = "ignore",
+    secondary_weight: float = 0.5,
+) -> np.ndarray:
+    """The targets of one clip, float32 (n_classes,); NaN: unknown, left out of the loss.
+
+    Parameters
+    ----------
+    primary
+        The species heard best, or None for a clip without call.
+    secondary
+        Species heard besides; those without a place in `classes_index` are passed over.
+    secondary_mode
+        "ignore": 0; "weight": `secondary_weight`; "mask": NaN (BirdCLEF 2024, 3rd place).
+    """
+    if secondary_mode not in SECONDARY:
+        raise unknown("treatment of secondary labels", secondary_mode, SECONDARY)
+    row = np.zeros(n_classes, np.float32)
+    if secondary_mode != "ignore":
+        places = [classes_index[label] for label in secondary if label in classes_index]
+        row[places] = np.nan if secondary_mode == "mask" else secondary_weight
+    if primary is not None:
+        if primary not in classes_index:
+            raise unknown("label", primary, classes_index)
+        row[classes_index[primary]] = 1.0
+    return row
+
+
+def make_targets(
+    recordings: pd.DataFrame, classes: Sequence[str], *, secondary: str = "ignore", secondary_weight: float = 0.5
+) -> np.ndarray:
+    """The targets of a recordings table, float32 (n_recordings, n_classes), see :func:`targets`."""
+    index = {name: i for i, name in enumerate(classes)}
+    out = np.zeros((len(recordings), len(index)), np.float32)
+    pairs = zip(recordings["primary_label"], recordings["secondary_labels"], strict=True)
+    for row, (first, others) in zip(out, pairs, strict=True):
+        row[:] = targets(first, others, index, n_classes=len(index), secondary_mode=secondary,
+                         secondary_weight=secondary_weight)  # fmt: skip
+    return out
+
+
+def sampling_weights(
+    labels: Iterable[str], *, power: float = 0.5, floor: float = 1, cap: float = 1_000_000
+) -> np.ndarray:
+    """How likely each recording is to be drawn, float64 (n,), sums to 1: ``clip(count(label), floor, cap) ** -power``.
+
+    `power` 0 draws them as they come, 1 draws every class equally often; 0.5 is BirdCLEF 2023's 1st place. `floor`
+    keeps the rarest classes from being drawn over and over, `cap` the commonest from being drawn too seldom.
+    """
+    series = pd.Series(list(labels), dtype=object)
+    counts = series.map(series.value_counts()).to_numpy(np.float64)
+    weights = np.clip(counts, floor, cap) ** -float(power)
+    return weights / weights.sum()

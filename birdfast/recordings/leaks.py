@@ -1,0 +1,189 @@
+"""Does a split leak? What the two sides share: recordings, recordists, files of the same bytes or the same sound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import soundfile
+
+_PEEK = 65_536  # bytes at a file's head that are compared before the whole of it
+_ID = r"(?i)^((?:XC|iNat|CSA)\d+)"  # Xeno-canto, iNaturalist, CSA: the same number is the same recording in any folder
+
+
+def recording_ids(paths: pd.Series) -> pd.Series:
+    """What makes two rows the same recording: the archive's number in the file name, or else the path."""
+    return paths.str.rsplit("/", n=1).str[-1].str.extract(_ID, expand=False).fillna(paths)
+
+
+@dataclass
+class LeakReport:
+    """What training and validation share.
+
+    Attributes
+    ----------
+    shared_recordings
+        Recordings with rows on both sides: `recording`, `n_train`, `n_valid`.
+    shared_authors
+        Recordists on both sides: `author`, `n_train`, `n_valid`, `harmless` (all their training recordings are of
+        classes that are not validated, so knowing their microphone cannot flatter the score).
+    identical_files, same_audio
+        Different files of the same bytes, of the same sound: `train`, `valid` (paths). `same_audio` is None where not
+        looked for.
+    """
+
+    shared_recordings: pd.DataFrame
+    shared_authors: pd.DataFrame
+    identical_files: pd.DataFrame
+    same_audio: pd.DataFrame | None
+    n_unknown_authors: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is shared that could flatter the score."""
+        same = 0 if self.same_audio is None else len(self.same_audio)
+        return not (len(self.shared_recordings) or self._n_harmful or len(self.identical_files) or same)
+
+    @property
+    def _n_harmful(self) -> int:
+        return int((~self.shared_authors["harmless"].astype(bool)).sum())
+
+    def line(self) -> str:
+        """The report in one line."""
+        parts = [
+            _count(len(self.shared_recordings), "recording"),
+            _count(self._n_harmful, "recordist"),
+            _count(len(self.identical_files), "pair", "of identical files"),
+        ]
+        if self.same_audio is not None:
+            parts.append(_count(len(self.same_audio), "pair", "of the same sound"))
+        shared = ", ".join(part for part in parts if part)
+        text = f"the split leaks: {shared} on both sides" if shared else "the split does not leak"
+        notes = []
+        if harmless := len(self.shared_authors) - self._n_harmful:
+            notes.append(f"{_count(harmless, 'recordist')} on both sides only by species too rare to hold out")
+        if self.n_unknown_authors:
+            notes.append(f"{_count(self.n_unknown_authors, 'recording')} by unknown recordists")
+        return f"{text} ({'; '.join(notes)})" if notes else text
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON can hold it."""
+        tables = ("shared_recordings", "shared_authors", "identical_files", "same_audio")
+        found = {name: getattr(self, name) for name in tables}
+        out: dict[str, Any] = {"ok": self.ok, "line": self.line(), "n_unknown_authors": self.n_unknown_authors}
+        return out | {name: None if table is None else table.to_dict("records") for name, table in found.items()}
+
+
+def _count(n: int, noun: str, rest: str = "") -> str:
+    return "" if n == 0 else f"{n} {noun}{'' if n == 1 else 's'} {rest}".rstrip()
+
+
+def leak_report(recordings: pd.DataFrame, is_valid: np.ndarray, *, audio: bool = False) -> LeakReport:
+    """What the two sides of a split share.
+
+    Parameters
+    ----------
+    is_valid
+        bool (n_recordings,): True in validation.
+    audio
+        Decode files of equal length, too, and compare the sound (finds a WAV and its FLAC copy); slower.
+
+    Notes
+    -----
+    Files are compared by size, then by their first bytes, then by a hash of all of them; missing ones are passed over,
+    since reading the headers reports them.
+    """
+    is_valid = np.asarray(is_valid, bool)
+    shared = _shared(recording_ids(recordings["path"]).rename("recording"), is_valid)
+    train, valid = set(recordings.loc[~is_valid, "path"]), set(recordings.loc[is_valid, "path"])
+    train, valid = train - valid, valid - train
+    identical = _same(train, valid, [_size, _head, _whole])
+    sound = None
+    if audio:
+        sound = _same(train, valid, [_shape, _first_sound, _sound])
+        known = set(identical.itertuples(index=False, name=None))
+        sound = sound[[pair not in known for pair in sound.itertuples(index=False, name=None)]].reset_index(drop=True)
+    authors = _shared_authors(recordings, is_valid)
+    unknown_authors = int(recordings["author"].isna().sum()) if "author" in recordings else len(recordings)
+    return LeakReport(shared, authors, identical, sound, unknown_authors)
+
+
+def _shared(values: pd.Series, is_valid: np.ndarray) -> pd.DataFrame:
+    """Values on both sides, with the number of rows on each."""
+    name = str(values.name)
+    sides = {"n_train": (~is_valid).astype(int), "n_valid": is_valid.astype(int)}
+    counts = pd.DataFrame({name: values.to_numpy(), **sides}).groupby(name).sum().reset_index()
+    return counts[(counts["n_train"] > 0) & (counts["n_valid"] > 0)].reset_index(drop=True)
+
+
+def _shared_authors(recordings: pd.DataFrame, is_valid: np.ndarray) -> pd.DataFrame:
+    author = recordings["author"] if "author" in recordings else pd.Series(pd.NA, index=recordings.index, name="author")
+    shared = _shared(author.rename("author"), is_valid)
+    labels = recordings["primary_label"]
+    matters = ~is_valid & labels.isin(labels[is_valid]).to_numpy()
+    harmful = set(author[matters].dropna())
+    return shared.assign(harmless=[name not in harmful for name in shared["author"]])
+
+
+def _same(train: Iterable[str], valid: Iterable[str], keys: list[Callable[[str], Hashable | None]]) -> pd.DataFrame:
+    """Pairs of a training and a validation file that agree in every key; each is asked where those before agree."""
+    rows = []
+    pending = [(list(train), list(valid), 0)]
+    while pending:
+        left, right, depth = pending.pop()
+        if depth == len(keys):
+            rows += [(a, b) for a in left for b in right]
+            continue
+        of_left, of_right = _grouped(left, keys[depth]), _grouped(right, keys[depth])
+        pending += [(of_left[key], of_right[key], depth + 1) for key in of_left.keys() & of_right.keys()]
+    return pd.DataFrame(sorted(rows), columns=["train", "valid"])
+
+
+def _grouped(paths: list[str], key: Callable[[str], Hashable | None]) -> dict[Hashable, list[str]]:
+    groups: dict[Hashable, list[str]] = {}
+    for path in paths:
+        try:
+            value = key(path)
+        except (OSError, soundfile.LibsndfileError):
+            continue
+        if value is not None:
+            groups.setdefault(value, []).append(path)
+    return groups
+
+
+def _size(path: str) -> int | None:
+    return Path(path).stat().st_size or None
+
+
+def _head(path: str) -> bytes:
+    with Path(path).open("rb") as file:
+        return blake2b(file.read(_PEEK), digest_size=16).digest()
+
+
+def _whole(path: str) -> bytes:
+    digest = blake2b(digest_size=16)
+    with Path(path).open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.digest()
+
+
+def _shape(path: str) -> tuple[int, int, int]:
+    info = soundfile.info(path)
+    return info.samplerate, info.channels, info.frames
+
+
+def _first_sound(path: str) -> bytes:
+    samples, _ = soundfile.read(path, frames=8_000, dtype="int16")
+    return samples.tobytes()
+
+
+def _sound(path: str) -> bytes | None:
+    """A hash of the samples at 16 bits; None for silence, of which there are many alike."""
+    samples, _ = soundfile.read(path, dtype="int16")
+    return blake2b(samples.tobytes(), digest_size=16).digest() if samples.any() else None

@@ -1,0 +1,156 @@
+"""One door for every form of data: a folder, a csv, a DataFrame or label files in, a :class:`Source` out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from birdfast.errors import BirdfastError
+from birdfast.notes import note
+from birdfast.recordings.annotations import find_annotations, read_annotations, read_audacity, read_raven
+from birdfast.recordings.audio import AUDIO_SUFFIXES, NEEDS_FFMPEG, list_audio_files
+from birdfast.recordings.birdclef import find_birdclef, is_birdclef, read_birdclef
+from birdfast.recordings.columns import Columns, as_text, find_columns, rename, tidy
+from birdfast.recordings.source import Source, make_source
+
+__all__ = ["Source", "read_audacity", "read_csv", "read_folders", "read_raven", "read_source", "read_table"]
+
+_TABLES = (".csv", ".tsv")
+
+
+def read_source(
+    source: str | Path | pd.DataFrame | Source,
+    *,
+    file: str | None = None,
+    label: str | None = None,
+    secondary: str | None = None,
+    author: str | None = None,
+    fold: str | None = None,
+    start_time: str | None = None,
+    end_time: str | None = None,
+    audio_root: str | Path | None = None,
+    classes: Sequence[str] | None = None,
+) -> Source:
+    """Read a data set, whatever its form.
+
+    Parameters
+    ----------
+    source
+        A BirdCLEF folder or its name (looked for below /kaggle/input), a folder with a sub-folder a class, a csv, a
+        DataFrame, a Raven or Audacity label file or a folder of them, or a Source (returned as it is).
+    file, label, secondary, author, fold, start_time, end_time
+        Names of a csv's, DataFrame's or Raven table's columns, where they are not the common ones.
+    audio_root
+        The folder that file names are relative to; default: the csv's own, for a DataFrame the working directory.
+    classes
+        The class list and its order; default: the official one, or the sorted primary labels.
+
+    Raises
+    ------
+    BirdfastError
+        Nothing is found, a column is missing, or not one of the files named exists. Single missing files are no error.
+    """
+    columns = Columns(file, label, secondary, author, fold, start_time, end_time)
+    if isinstance(source, Source):
+        return source
+    if isinstance(source, pd.DataFrame):
+        return read_table(source, columns, audio_root=audio_root, classes=classes)
+    path = Path(source).expanduser()
+    if path.is_file():
+        return _read_file(path, columns, audio_root, classes)
+    folder = path if path.is_dir() else find_birdclef(source)
+    return _read_folder(folder, columns, audio_root, classes)
+
+
+def _read_file(path: Path, columns: Columns, audio_root: str | Path | None, classes: Sequence[str] | None) -> Source:
+    suffix = path.suffix.lower()
+    if suffix in _TABLES:
+        return _read_csv(path, columns, audio_root, classes)
+    if suffix in AUDIO_SUFFIXES | NEEDS_FFMPEG:
+        raise BirdfastError(
+            f"{path} is one sound file: give a folder with a sub-folder a class, or a csv with file and label"
+        )
+    return read_annotations([path], label=columns.label, audio_root=audio_root, classes=classes)
+
+
+def _read_folder(
+    folder: Path, columns: Columns, audio_root: str | Path | None, classes: Sequence[str] | None
+) -> Source:
+    if is_birdclef(folder):
+        return read_birdclef(folder, audio_root=audio_root, classes=classes)
+    if annotations := find_annotations(folder):
+        return read_annotations(annotations, label=columns.label, audio_root=audio_root, classes=classes)
+    return read_folders(folder, classes=classes)
+
+
+def read_csv(
+    csv: str | Path, *, audio_root: str | Path | None = None, classes: Sequence[str] | None = None, **columns: str
+) -> Source:
+    """Read a csv (or tsv) of recordings; `columns` as in :func:`read_source`. Labels stay the text they are."""
+    return _read_csv(Path(csv), Columns(**columns), audio_root, classes)
+
+
+def _read_csv(path: Path, columns: Columns, audio_root: str | Path | None, classes: Sequence[str] | None) -> Source:
+    separator = _separator(path)
+    try:
+        there = list(pd.read_csv(path, sep=separator, nrows=0, encoding="utf-8-sig").columns)
+        found = find_columns(columns, there, path.name)
+        table = pd.read_csv(path, sep=separator, **as_text(found, there), encoding="utf-8-sig", low_memory=False)
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise BirdfastError(f"{path} cannot be read as a csv: {error}") from None
+    if len(table) == 0:
+        raise BirdfastError(f"{path} has no rows")
+    root = path.parent if audio_root is None else Path(audio_root)
+    recordings = tidy(rename(table, found), root=root, where=path.name)
+    return make_source(recordings, "csv", root=root, classes=classes)
+
+
+def _separator(path: Path) -> str:
+    """What separates the columns, judged by the first line: comma, semicolon or tab."""
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        head = file.readline()
+    return max(",;\t", key=head.count)
+
+
+def read_table(
+    table: pd.DataFrame,
+    columns: Columns | None = None,
+    *,
+    audio_root: str | Path | None = None,
+    classes: Sequence[str] | None = None,
+) -> Source:
+    """Read a DataFrame; an index named like columns (`path, start_time, end_time`) counts as columns."""
+    if any(name is not None for name in table.index.names):
+        table = table.reset_index()
+    found = find_columns(columns or Columns(), list(table.columns), "the table")
+    root = Path.cwd() if audio_root is None else Path(audio_root)
+    recordings = tidy(rename(table, found), root=root, where="the table")
+    return make_source(recordings, "table", root=root, classes=classes)
+
+
+def read_folders(folder: str | Path, *, classes: Sequence[str] | None = None) -> Source:
+    """Read a folder with a sub-folder of recordings a class; hidden folders and stray files are passed over.
+
+    Raises
+    ------
+    BirdfastError
+        There is no such folder, or it holds fewer than two class folders.
+    """
+    root = Path(folder).absolute()
+    if not root.is_dir():
+        raise BirdfastError(f"no folder {root}: check the path")
+    names = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    rows = [(str(file), name) for name in names for file in list_audio_files(root / name)]
+    with_sound = {name for _, name in rows}
+    if len(with_sound) < 2:
+        found = f"only one, {next(iter(with_sound))!r}" if with_sound else "none"
+        raise BirdfastError(
+            f"{root} should hold a sub-folder of sound files for each of two or more classes; found {found}"
+        )
+    empty = [name for name in names if name not in with_sound]
+    if empty:
+        note(f"{len(empty)} classes without a recording: {', '.join(empty[:10])}{' ...' if len(empty) > 10 else ''}")
+    recordings = tidy(pd.DataFrame(rows, columns=["path", "primary_label"]), root=root, where=str(root))
+    return make_source(recordings, "folder per class", root=root, classes=names if classes is None else classes)
