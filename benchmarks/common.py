@@ -35,7 +35,6 @@ def versions() -> dict[str, str]:
 def train(source: Any, **knobs: Any) -> Any:
     """A trained learner of `source`; `knobs` name the recipe and override it. Adds `.lr` and `.seconds`."""
     started = time.time()
-    torch.manual_seed(knobs.get("seed", 0))  # the head's first weights
     learn = bird_learner(bird_dls(source, **knobs))
     with learn.no_bar():
         learn.fit_recipe()

@@ -14,6 +14,12 @@ from birdfast.errors import BirdfastError
 from birdfast.training.blocks import check_bad_share
 
 
+def seed_draws(dls, seed):
+    "Seed the generators of Python, NumPy and torch, and the order in which items are drawn"
+    set_seed(seed)
+    dls.train.rng = random.Random(seed)
+
+
 class SeedEpochs(Callback):
     "Seed every generator anew each epoch, so that an epoch draws the same numbers whether or not the run was resumed before it"
 
@@ -23,9 +29,7 @@ class SeedEpochs(Callback):
         self.seed = seed
 
     def before_train(self):
-        seed = self.seed * 10_007 + self.epoch
-        set_seed(seed)
-        self.learn.dls.train.rng = random.Random(seed)
+        seed_draws(self.learn.dls, self.seed * 10_007 + self.epoch)
         self.learn.recorder.smooth_loss.reset()  # the loss in the history is this epoch's alone
 
 

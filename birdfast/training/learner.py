@@ -14,7 +14,7 @@ from birdfast.models.backbone import create_model
 from birdfast.models.losses import create_loss
 from birdfast.notes import note
 from birdfast.recordings.audio import get_audio_files, read_header, window_starts
-from birdfast.training.checkpoint import Checkpoints, SeedEpochs, StopOnBadFiles, load_last, read_state
+from birdfast.training.checkpoint import Checkpoints, SeedEpochs, StopOnBadFiles, load_last, read_state, seed_draws
 from birdfast.training.memory import keep_batch_memory
 from birdfast.training.metrics import bird_metrics
 from birdfast.training.mixup import MixUp
@@ -67,10 +67,11 @@ class BirdLearner(Learner):
         "The recipe's learning rate; for \"auto\", lr_find's suggestion"
         if self.recipe.lr != "auto":
             return float(self.recipe.lr)
+        seed_draws(self.dls, self.recipe.seed)
         with self.no_logging():
             # A tenth of where the loss is lowest: fastai's "valley" lies three times lower, too low for the few
             # epochs and recordings for which "auto" is there (measured on ESC-10).
-            lr = float(self.lr_find(start_lr=1e-5, end_lr=1.0, num_it=30, show_plot=False, suggest_funcs=[minimum]).minimum)
+            lr = float(self.lr_find(start_lr=1e-4, end_lr=1.0, num_it=25, show_plot=False, suggest_funcs=[minimum]).minimum)
         note(f"lr_find suggests {lr:.2g}")
         return lr
 
@@ -136,6 +137,7 @@ def bird_learner(dls, *, backbone=None, weights=None, metrics=None, cbs=None, pa
     cbs = [ChannelsLast(), *(cbs or [])]  # trains a timm EfficientNet about twice as fast on CPU
     if recipe.mixup_alpha:
         cbs.append(MixUp(recipe.mixup_alpha))
+    torch.manual_seed(recipe.seed)  # the head's first weights
     learn = BirdLearner(
         dls, create_model(recipe, len(dls.vocab)), loss_func=create_loss(recipe), splitter=bird_splitter,
         metrics=bird_metrics() if metrics is None else metrics, cbs=cbs, wd=recipe.weight_decay, path=path or Path("."), **kwargs,

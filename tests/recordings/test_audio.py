@@ -8,6 +8,7 @@ import soundfile
 import soxr
 
 from birdfast.errors import BirdfastError
+from birdfast.recordings import audio
 from birdfast.recordings.audio import (
     AudioError,
     fit,
@@ -44,6 +45,18 @@ def test_a_slice_equals_the_same_slice_of_the_whole(tmp_path, suffix, sample_rat
         assert clip.dtype == np.float32
         assert clip.shape == (48_000,)
         np.testing.assert_allclose(clip, whole[first : first + 48_000], atol=1e-3)
+
+
+@pytest.mark.parametrize(("suffix", "sample_rate"), [("mp3", 22_050), ("mp3", 24_000), ("opus", 24_000)])
+def test_a_seek_does_not_start_in_the_dark(tmp_path, suffix, sample_rate, monkeypatch):
+    """Frames of MP3 and Opus lean on those before, of which a bare seek restores too few."""
+    monkeypatch.setattr(audio, "_MARGIN", 0)  # so that the resampler's margin does not hide it
+    path = tmp_path / f"song.{suffix}"
+    soundfile.write(path, song(sample_rate, 20), sample_rate, **FORMATS[suffix])
+    whole = soundfile.read(path, dtype="float32")[0]
+    for first in np.random.default_rng(1).integers(0, 19 * sample_rate, 40):
+        clip = read_clip(path, start_time=first / sample_rate, duration=0.2, sample_rate=sample_rate)
+        np.testing.assert_allclose(clip, whole[first : first + len(clip)], atol=2e-4)
 
 
 @pytest.mark.parametrize("sample_rate", [11_024, 44_100])

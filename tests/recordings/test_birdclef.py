@@ -185,7 +185,7 @@ def test_single_missing_files_are_no_error_but_all_are(tmp_path):
 
 def test_audio_without_a_label_file_is_an_error(tmp_path):
     (tmp_path / "train_audio").mkdir()
-    with pytest.raises(BirdfastError, match="no train.csv or train_metadata.csv"):
+    with pytest.raises(BirdfastError, match=r"no train.csv or train_metadata.csv"):
         read_source(tmp_path)
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from birdfast.errors import BirdfastError
-from birdfast.recordings.columns import Columns, find_columns, rename, seconds, secondary, tidy
+from birdfast.recordings.columns import Columns, find_columns, rename, secondary, seconds, tidy
 
 
 def tidied(**columns) -> pd.DataFrame:

@@ -45,6 +45,12 @@ def test_the_same_seed_gives_the_same_folds():
     assert (assign_folds(t, seed=1) != assign_folds(t, seed=2)).any()
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_fold_0_is_of_a_fair_size(seed):
+    authors = ["big"] * 30 + ["middle"] * 9 + ["small"] * 3 + ["tiny"] * 2 + ["one"]
+    assert 5 < (assign_folds(table(["a", "b", "c"] * 15, authors), seed=seed) == 0).sum() < 15
+
+
 def test_unknown_recordists_are_not_one_group():
     folds = assign_folds(table(["a", "b"] * 20))
     assert sorted(np.unique(folds)) == [0, 1, 2, 3, 4]

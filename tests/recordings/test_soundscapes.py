@@ -43,7 +43,7 @@ def test_labels_of_2026(tmp_path):
 
 def test_other_columns_are_an_error(tmp_path):
     (tmp_path / "a.csv").write_text("file,label\nx,y\n")
-    with pytest.raises(BirdfastError, match="has not the columns of soundscape labels.*file, label"):
+    with pytest.raises(BirdfastError, match=r"has not the columns of soundscape labels.*file, label"):
         read_soundscape_labels(tmp_path / "a.csv", tmp_path)
 
 

@@ -17,7 +17,6 @@ from birdfast.training.mixup import MixUp
 
 
 def learner(source, recipe, **kwargs):
-    torch.manual_seed(0)
     return bird_learner(bird_dls(source, recipe, device="cpu"), **kwargs)
 
 

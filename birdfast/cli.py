@@ -1,0 +1,298 @@
+"""The command line. Heavy packages are imported inside the commands: `birdfast --help` answers at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from birdfast import __version__
+from birdfast.commands.options import (
+    RECIPE_FILE,
+    default_out,
+    read_columns,
+    read_knobs,
+    read_lr,
+    resumed_recipe,
+    source_words,
+)
+from birdfast.commands.shell import INTERRUPTED, Commands
+from birdfast.recipe import RECIPES, get_recipe
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Train, judge and ship classifiers of bird calls. In this order: synth (or your own recordings), doctor, "
+    "train, evaluate, predict. `birdfast COMMAND --help` shows an example of each.",
+)
+
+RECIPE_HELP = f"{', '.join(RECIPES)}, or a .toml or .json file"
+COLUMNS, KNOBS, MACHINE = "Columns of a csv", "Knobs of the recipe", "Machine"
+
+SourceArg = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="BirdCLEF folder (or its name on Kaggle), folder per class, csv, Raven or Audacity labels",
+    ),
+]
+ModelArg = Annotated[Path, typer.Argument(metavar="MODEL", help="A bundle (.safetensors), or the folder of a run")]
+File = Annotated[str | None, typer.Option("--file", help="Column of file names", rich_help_panel=COLUMNS)]
+Label = Annotated[str | None, typer.Option("--label", help="Column of labels", rich_help_panel=COLUMNS)]
+Author = Annotated[str | None, typer.Option("--author", help="Column of recordists", rich_help_panel=COLUMNS)]
+FoldColumn = Annotated[
+    str | None, typer.Option("--fold-column", help="Column of official folds", rich_help_panel=COLUMNS)
+]
+AudioRoot = Annotated[
+    str | None,
+    typer.Option("--audio-root", help="Folder that the file names are relative to", rich_help_panel=COLUMNS),
+]
+BatchSize = Annotated[int, typer.Option(min=1, help="Windows a pass of the model", rich_help_panel=MACHINE)]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=0, help="Processes (train) or threads that read", rich_help_panel=MACHINE)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON on standard output, and nothing else there")]
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"birdfast {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error (or BIRDFAST_DEBUG=1)")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version")
+    ] = False,
+) -> None:
+    if debug:
+        os.environ["BIRDFAST_DEBUG"] = "1"
+    os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+@app.command()
+def synth(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new or empty folder")],
+    classes: Annotated[int, typer.Option(help="Species")] = 20,
+    recordings: Annotated[int, typer.Option(help="Training recordings")] = 300,
+    tail: Annotated[float, typer.Option(help="How unequal the classes are; 0: equal")] = 1.0,
+    difficulty: Annotated[
+        float, typer.Option(help="0: loud, clear song; 2: faint, individuals unlike each other")
+    ] = 1.0,
+    year: Annotated[int, typer.Option(help="Layout of BirdCLEF, 2021 to 2026")] = 2026,
+    seed: Annotated[int, typer.Option(help="Same seed, same data")] = 0,
+) -> None:
+    """Make a small BirdCLEF on the spot: invented species, their recordings, soundscapes, and the truth.
+
+    Example: `birdfast synth data/birdclef --classes 50 --recordings 1000`
+    """
+    from birdfast.recordings.synth import synth as make
+
+    options = {"n_classes": classes, "n_recordings": recordings, "tail": tail, "difficulty": difficulty, "year": year}
+    folder = make(out, **options, seed=seed, progress=True)  # type: ignore[arg-type]
+    typer.echo(f"wrote {folder}: {classes} classes, {recordings} recordings in the layout of {year}")
+    typer.echo(f"next: birdfast doctor {folder}")
+
+
+@app.command()
+def doctor(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE_OR_RUN", help="What you will train on, or the folder of a run")
+    ],
+    recipe: Annotated[str, typer.Option("--recipe", "-r", help=RECIPE_HELP)] = "improved",
+    sample: Annotated[int, typer.Option(min=1, help="Recordings to decode in full; the headers of all are read")] = 200,
+    as_json: AsJson = False,
+    file: File = None,
+    label: Label = None,
+    author: Author = None,
+    fold_column: FoldColumn = None,
+    audio_root: AudioRoot = None,
+) -> None:
+    """Look before training, and after a run that did not learn.
+
+    Of data: is it found, readable, balanced, free of leaks and copies; what will train, with which weights. Of a run:
+    did it learn, over-fit or diverge, the likely cause, and the command to type next. Exit status 1 if a check failed.
+
+    Example: `birdfast doctor data/birdclef`, and later `birdfast doctor runs/first`
+    """
+    from birdfast.doctor import diagnose, examine, is_run
+
+    columns = read_columns(file, label, author, fold_column, audio_root)
+    run = is_run(source)
+    report = diagnose(source) if run else examine(source, recipe=recipe, columns=columns, sample=sample)
+    typer.echo(json.dumps(report.to_dict(), indent=2) if as_json else report.text())
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def train(
+    source: SourceArg,
+    recipe: Annotated[str | None, typer.Option("--recipe", "-r", help=RECIPE_HELP)] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the run; runs/SOURCE-RECIPE-DATE")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out; only --epochs may change")
+    ] = False,
+    lr: Annotated[str | None, typer.Option(help="Peak learning rate, or auto", rich_help_panel=KNOBS)] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data", rich_help_panel=KNOBS)] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Clips a step", rich_help_panel=KNOBS)] = None,
+    backbone: Annotated[str | None, typer.Option(help="Any timm name", rich_help_panel=KNOBS)] = None,
+    weights: Annotated[str | None, typer.Option(help="pretrained, random or a file", rich_help_panel=KNOBS)] = None,
+    fold: Annotated[int | None, typer.Option(help="The fold to validate on", rich_help_panel=KNOBS)] = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same run (on CPU)", rich_help_panel=KNOBS)] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KNOB=VALUE", help="Any other knob", rich_help_panel=KNOBS)
+    ] = None,
+    workers: Workers = None,
+    file: File = None,
+    label: Label = None,
+    author: Author = None,
+    fold_column: FoldColumn = None,
+    audio_root: AudioRoot = None,
+) -> None:
+    """Train a classifier and write the folder of the run: recipe, checkpoints, history, both exports, tables, plots.
+
+    A run that was stopped goes on with --resume and ends with the same weights; one that has ended goes on to more
+    --epochs. Small data sets want `--lr auto`.
+
+    Example: `birdfast train data/birdclef --lr auto --set mixup_alpha=0.2 --out runs/first`
+    """
+    from birdfast.commands.train import train_run
+
+    options = {"lr": read_lr(lr), "epochs": epochs, "batch_size": batch_size, "backbone": backbone, "weights": weights}
+    knobs = read_knobs(options | {"fold": fold, "seed": seed}, set_ or [])
+    named = get_recipe(recipe or "improved", **({} if resume else knobs))
+    folder = out or default_out(source, named)
+    wanted = resumed_recipe(folder, recipe, knobs) if resume else named
+    columns = read_columns(file, label, author, fold_column, audio_root)
+    try:
+        summary = train_run(source, wanted, folder, resume=resume, columns=columns, num_workers=workers)
+    except KeyboardInterrupt:
+        typer.echo(f"\nbirdfast: stopped{_how_to_resume(source, columns, folder)}", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    typer.echo(_table(summary["metrics"]))
+    typer.echo(f"{summary['seconds']:.0f} s at lr={summary['lr']:.2g}; everything is in {folder}:")
+    typer.echo(_listing(folder))
+    typer.echo(f"next: birdfast doctor {folder}")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A bundle, the folder of a run, or a csv of scores or a submission")
+    ],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="SOURCE", help="Where the truth is: BirdCLEF folder, solution.csv, labelled recordings"),
+    ],
+    truth: Annotated[
+        Path | None, typer.Option(help="Solution or soundscape labels for the soundscapes in SOURCE")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for tables and plots")] = None,
+    fold: Annotated[int | None, typer.Option(help="Score the recordings of one fold of SOURCE only")] = None,
+    batch_size: BatchSize = 32,
+    workers: Workers = None,
+    file: File = None,
+    label: Label = None,
+    author: Author = None,
+    fold_column: FoldColumn = None,
+    audio_root: AudioRoot = None,
+) -> None:
+    """Score a model, or a csv that it wrote, against what is known.
+
+    A BirdCLEF folder is scored by the truth of its test soundscapes (solution.csv) if it has one, else by its labelled
+    soundscapes; any other source by its recordings, windows averaged. What was scored is the first line of the answer.
+
+    Example: `birdfast evaluate runs/first data/birdclef --out report`
+    """
+    from birdfast.commands.evaluate import evaluate as judge
+
+    columns = read_columns(file, label, author, fold_column, audio_root)
+    options = {"truth": truth, "fold": fold, "columns": columns, "batch_size": batch_size, "workers": workers}
+    result = judge(model, source, **options)  # type: ignore[arg-type]
+    scorable = int(result.per_class["auc"].notna().sum())
+    typer.echo(f"scored {result.what}")
+    typer.echo(f"{len(result.targets)} rows, {scorable} of {len(result.classes)} classes have both a call and none")
+    typer.echo(_table(result.summary))
+    if out:
+        typer.echo(f"everything is in {result.write(out)}:\n{_listing(out)}")
+
+
+@app.command()
+def predict(
+    model: ModelArg,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATHS", help="Recordings, or folders of them")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The csv to write")] = Path("predictions.csv"),
+    step: Annotated[
+        float | None, typer.Option(help="Seconds from window to window; less than a window: overlap")
+    ] = None,
+    submission: Annotated[
+        Path | None, typer.Option(help="A sample_submission.csv whose rows and columns to fill")
+    ] = None,
+    batch_size: BatchSize = 32,
+    workers: Workers = None,
+) -> None:
+    """Score recordings, window by window: path, start_time, end_time, a column a species.
+
+    Recordings that cannot be read are listed beside it, in .errors.csv. With --submission it writes what Kaggle takes.
+
+    Example: `birdfast predict runs/first soundscapes/ --out scores.csv`
+    """
+    from birdfast.commands.predict import predict as score
+
+    table = score(model, paths, out, step=step, submission=submission, batch_size=batch_size, workers=workers)
+    typer.echo(f"wrote {len(table)} rows to {out}")
+
+
+@app.command()
+def export(
+    source: Annotated[Path, typer.Argument(metavar="RUN_OR_PKL", help="Folder of a run, or a learner's .pkl")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="A .safetensors (safe, needs no fastai) or a .pkl (for load_learner)")
+    ],
+) -> None:
+    """Write the model of a run, or of a pickle, to one file.
+
+    Example: `birdfast export runs/first birds.safetensors`
+    """
+    from birdfast.commands.export import export as write
+
+    typer.echo(f"wrote {write(source, out)}")
+
+
+NAMES = {
+    "accuracy": "accuracy", "top5": "top-5 accuracy", "roc_auc": "macro ROC-AUC", "cmap": "cmAP",
+    "padded_cmap": "padded cmAP", "macro_f1": "macro F1",
+}  # fmt: skip
+
+
+def _table(scores: dict[str, float]) -> str:
+    return "\n".join(f"  {NAMES.get(name, name):<15} {value:.4f}" for name, value in scores.items())
+
+
+def _listing(folder: Path) -> str:
+    return "  " + ", ".join(sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")))
+
+
+def _how_to_resume(source: str, columns: dict[str, str], folder: Path) -> str:
+    if not (folder / RECIPE_FILE).is_file():
+        return ""
+    words = f"{source_words(source, columns)} --out {shlex.quote(str(folder))}"
+    return f"; the epochs that ended are kept, go on with: birdfast train {words} --resume"
+
+
+def main() -> None:
+    """The entry point of the command `birdfast`."""
+    app(prog_name="birdfast")

@@ -1,0 +1,1 @@
+"""What each verb of the shell does, as a function."""

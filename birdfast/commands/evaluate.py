@@ -1,0 +1,158 @@
+"""`birdfast evaluate`: a model or its scores on one side, the truth on the other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from birdfast.commands.models import find_bundle
+from birdfast.commands.tables import write_tables
+from birdfast.commands.truth import read_truth, scores_against, window_scores
+from birdfast.errors import BirdfastError
+from birdfast.evaluation import metrics
+from birdfast.evaluation.report import average_by, per_class_table
+from birdfast.notes import note
+from birdfast.recipe import Recipe
+from birdfast.recordings.audio import read_headers
+from birdfast.recordings.folds import split
+from birdfast.recordings.tables import Source, read_source
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Targets and probabilities side by side, and the figures that follow.
+
+    `targets` are class indices ``(n,)`` for recordings, multi-hot ``(n, n_classes)`` for windows.
+    """
+
+    what: str  # was scored against what
+    targets: np.ndarray
+    probabilities: np.ndarray
+    classes: list[str]
+    train_counts: Mapping[str, int] | None = None
+
+    @cached_property
+    def summary(self) -> dict[str, float]:
+        """accuracy, top5, roc_auc, cmap, padded_cmap, macro_f1."""
+        return metrics.summary(self.targets, self.probabilities)
+
+    @cached_property
+    def per_class(self) -> pd.DataFrame:
+        """One row a class: support, auc, ap, f1, precision, recall."""
+        return per_class_table(self.targets, self.probabilities, self.classes, train_counts=self.train_counts)
+
+    def write(self, out: str | Path) -> Path:
+        """per_class.csv, worst_pairs.csv, summary.json and plots, into a folder."""
+        folder = Path(out)
+        folder.mkdir(parents=True, exist_ok=True)
+        counts = None if self.train_counts is None else pd.Series(dict(self.train_counts))
+        write_tables(folder, self.targets, self.probabilities, self.classes, counts)
+        summary = {"scored": self.what, "rows": len(self.targets), "metrics": self.summary}
+        (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+        return folder
+
+
+def evaluate(
+    model: str | Path,
+    source: str | Path,
+    *,
+    truth: str | Path | None = None,
+    fold: int | None = None,
+    columns: Mapping[str, Any] | None = None,
+    batch_size: int = 32,
+    workers: int | None = None,
+) -> Evaluation:
+    """Score a model, or scores that were written before, against what is known.
+
+    Parameters
+    ----------
+    model
+        A bundle, the folder of a run, or a csv: a submission, or the scores of `birdfast predict`.
+    source
+        A solution.csv; a BirdCLEF folder, of which the test soundscapes are scored where it has a solution.csv, else
+        its labelled soundscapes; else recordings with labels, whose windows are averaged.
+    truth
+        A csv of soundscape labels, or a solution, for the soundscapes in `source`.
+    fold
+        Score the recordings of this fold alone, by the split of the model's recipe.
+
+    Raises
+    ------
+    BirdfastError
+        If there is nothing to score, or scores and truth do not go together.
+    """
+    if Path(model).suffix == ".csv":
+        what, sides = scores_against(Path(model), Path(truth or source), columns=columns)
+        return Evaluation(what, *sides)
+    from birdfast.inference.bundle import load_bundle
+    from birdfast.inference.predictor import Predictor
+
+    bundle = load_bundle(find_bundle(model))
+    predictor = Predictor(bundle, batch_size=batch_size, workers=workers)
+    known = read_truth(source, truth, columns=columns) if fold is None else None
+    if known is not None:
+        what, (targets, scores, classes) = known.what, window_scores(predictor, known)
+    else:
+        found = read_source(source, **(columns or {}))
+        what, recordings = _recordings(found, bundle.recipe, fold)
+        (targets, scores), classes = _score_recordings(predictor, recordings), predictor.classes
+    return Evaluation(what, targets, scores, classes, _counts(bundle.extra, classes))
+
+
+def _counts(extra: Mapping[str, Any], classes: list[str]) -> dict[str, int] | None:
+    """Training recordings of the classes, where `birdfast train` put them into the bundle."""
+    counts = extra.get("train_counts")
+    return {name: int(counts.get(name, 0)) for name in classes} if isinstance(counts, dict) else None
+
+
+def _recordings(source: Source, recipe: Recipe, fold: int | None) -> tuple[str, pd.DataFrame]:
+    """The recordings to score, and what to call them."""
+    recordings = source.recordings
+    if fold is None:
+        what = f"all {len(recordings)} recordings of {source.root or source.layout}"
+        return f"{what}, including any the model was trained on (--fold K scores a held-out fold only)", recordings
+    if not 0 <= fold < recipe.n_folds:
+        raise BirdfastError(
+            f"--fold must lie between 0 and {recipe.n_folds - 1}, the model's recipe has {recipe.n_folds}"
+        )
+    # Training leaves out what it cannot read before it splits.
+    recordings = recordings[read_headers(recordings["path"])["error"].isna().to_numpy()].reset_index(drop=True)
+    held_out = recordings[split(recordings, n_folds=recipe.n_folds, fold=fold, seed=recipe.seed)]
+    whose = "which the model held out" if fold == recipe.fold else f"which the model, holding out {recipe.fold}, knows"
+    return f"{len(held_out)} recordings of fold {fold} of {source.root or source.layout}, {whose}", held_out
+
+
+def _score_recordings(predictor: Any, recordings: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Class index ``(n,)`` and averaged probabilities ``(n, n_classes)`` of each recording that can be read."""
+    index = {name: i for i, name in enumerate(predictor.classes)}
+    known = recordings["primary_label"].isin(index)
+    if not known.any():
+        raise BirdfastError(
+            f"none of the labels ({', '.join(recordings['primary_label'].unique()[:3])}, ...) is a class of the model "
+            f"({', '.join(predictor.classes[:3])}, ...): it was trained on other data"
+        )
+    if not known.all():
+        note(f"{(~known).sum()} of {len(known)} recordings have a label that the model does not know: left out")
+    rows = recordings[known].reset_index(drop=True)
+    windows = predictor.predict(rows["path"].unique().tolist(), max_bad=predictor.recipe.max_bad)
+    row, column = _windows_of(rows, windows)
+    keys, averages = average_by(rows.index[row], windows.to_numpy()[column])
+    return rows["primary_label"].map(index).to_numpy()[keys], averages
+
+
+def _windows_of(rows: pd.DataFrame, windows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Which windows belong to which row: those of the file that overlap its stretch by half of the shorter or more."""
+    index = windows.index.to_frame(index=False).assign(column=np.arange(len(windows)))
+    pairs = rows[["path", "start_time", "end_time"]].assign(row=np.arange(len(rows))).merge(index, on="path")
+    start, end = pairs["start_time_x"].fillna(0), pairs["end_time_x"].fillna(np.inf)
+    overlap = np.minimum(end, pairs["end_time_y"]) - np.maximum(start, pairs["start_time_y"])
+    shorter = np.minimum(end - start, pairs["end_time_y"] - pairs["start_time_y"])
+    kept = pairs[overlap >= shorter / 2 - 1e-6].sort_values(["row", "column"])
+    return kept["row"].to_numpy(), kept["column"].to_numpy()

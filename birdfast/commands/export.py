@@ -1,0 +1,99 @@
+"""`birdfast export`: a run or a pickle in, a bundle or a pickle out."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+from birdfast.commands.models import BUNDLE, find_bundle
+from birdfast.errors import BirdfastError
+from birdfast.notes import note
+
+PICKLE = "birds.pkl"  # in the folder of a run
+
+
+def export(source: str | Path, out: str | Path) -> Path:
+    """Write the model of a run, a bundle or a learner's pickle to `out`: ``.safetensors`` for a bundle, ``.pkl``.
+
+    Raises
+    ------
+    BirdfastError
+        If there is no model, it cannot be loaded, or the format asked for cannot be made from it.
+    """
+    source, out = Path(source), Path(out)
+    if out.suffix not in (".safetensors", ".pkl"):
+        raise BirdfastError(
+            f"{out} must end in .safetensors (safe, loads without fastai) or .pkl (fastai's load_learner)"
+        )
+    if out.suffix == ".pkl":
+        return _copy(_pickle_of(source), out)
+    if source.suffix != ".pkl":
+        return _copy(find_bundle(source), out)
+    from birdfast.inference.bundle import save_bundle
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return save_bundle(load_pickle(source), out)
+
+
+def _pickle_of(source: Path) -> Path:
+    path = source / PICKLE if source.is_dir() else source
+    if path.suffix != ".pkl":
+        raise BirdfastError(f"{source} carries no learner: a .pkl is made from the folder of a run, which has {PICKLE}")
+    if not path.is_file():
+        raise BirdfastError(f"no pickle at {path}: train to the end first, which writes {PICKLE} and {BUNDLE}")
+    return path
+
+
+def _copy(path: Path, out: Path) -> Path:
+    """A copy put in place whole; `path` is checked to be what it says first if it is a bundle."""
+    from birdfast.inference.bundle import load_bundle
+    from birdfast.inference.writers import replacing
+
+    if path.suffix != ".pkl":
+        load_bundle(path)
+    if path.resolve() == out.resolve():
+        raise BirdfastError(f"{out} is the file to export itself: give another name")
+    with replacing(out) as temporary:
+        shutil.copyfile(path, temporary)
+    return out
+
+
+def load_pickle(path: Path) -> Any:
+    """The learner in a pickle, on the CPU.
+
+    Raises
+    ------
+    BirdfastError
+        If there is none, or what it was made with is not installed.
+    """
+    from fastai.learner import load_learner
+
+    if not path.is_file():
+        raise BirdfastError(f"no pickle at {path}: give what birdfast train or learn.export wrote")
+    note(f"loading {path} runs code that it holds: do so only if you trust it, and keep models as .safetensors")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="load_learner", category=UserWarning)
+        try:
+            return load_learner(path)
+        except UnboundLocalError as error:  # fastai swallows the ImportError and stumbles over what it did not load
+            needs = _missing_module(path)
+            raise BirdfastError(
+                f"{path} cannot be loaded, it needs {needs}: install it, or export elsewhere"
+            ) from error
+        except (pickle.UnpicklingError, EOFError, AttributeError, RuntimeError, ImportError, KeyError) as error:
+            raise BirdfastError(
+                f"{path} cannot be loaded ({error}): it is damaged, or made by other versions"
+            ) from error
+
+
+def _missing_module(path: Path) -> str:
+    import torch
+
+    try:
+        torch.load(path, map_location="cpu", weights_only=False)
+    except ImportError as error:
+        return f"the module {error.name!r}" if error.name else str(error)
+    return "a module that is not here"

@@ -1,0 +1,29 @@
+"""What a person may give where a trained model is wanted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from birdfast.errors import BirdfastError
+
+BUNDLE = "birds.safetensors"  # in the folder of a run
+
+
+def find_bundle(model: str | Path) -> Path:
+    """The bundle meant by its own path or by the folder of a run.
+
+    Raises
+    ------
+    BirdfastError
+        If there is none: for a run, that its training has not ended; for a pickle, how to make a bundle of it.
+    """
+    path = Path(model)
+    if path.is_dir():
+        if not (path / BUNDLE).is_file():
+            resume = ": train it to the end with --resume" if (path / "recipe.toml").is_file() else ""
+            raise BirdfastError(f"{path} holds no {BUNDLE}{resume}")
+        return path / BUNDLE
+    if path.suffix == ".pkl" and path.is_file():
+        out = path.with_suffix(".safetensors")
+        raise BirdfastError(f"{path} is a pickle: make a bundle of it first, birdfast export {path} {out}")
+    return path

@@ -1,0 +1,86 @@
+"""What is typed at the shell, as knobs and folders."""
+
+from __future__ import annotations
+
+import shlex
+import tomllib
+from collections.abc import Iterable, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from birdfast.errors import BirdfastError
+from birdfast.recipe import Recipe, get_recipe
+
+RECIPE_FILE = "recipe.toml"  # in the folder of a run
+
+
+def read_knobs(options: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
+    """The knobs that were given: `options` that are not None, and ``knob=value`` of --set with values as in TOML."""
+    knobs = {name: value for name, value in options.items() if value is not None}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals or not name.strip():
+            raise BirdfastError(f"--set takes knob=value, as in --set mixup_alpha=0.2, not {setting!r}")
+        knobs[name.strip()] = _value(text.strip())
+    return knobs
+
+
+def _value(text: str) -> Any:
+    """A TOML value; what is none is a string that needs no quotes here."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def read_lr(text: str | None) -> float | str | None:
+    """A learning rate as it was typed."""
+    if text is None or text == "auto":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise BirdfastError(f"--lr takes a number or auto, not {text!r}") from None
+
+
+def read_columns(
+    file: str | None, label: str | None, author: str | None, fold: str | None, audio_root: str | None
+) -> dict[str, str]:
+    """What :func:`~birdfast.recordings.tables.read_source` is told about a csv: only what was given."""
+    options = {"file": file, "label": label, "author": author, "fold": fold, "audio_root": audio_root}
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def source_words(source: str, columns: Mapping[str, Any]) -> str:
+    """A source and the options that name its columns, as they are typed."""
+    flags = {"fold": "fold-column", "audio_root": "audio-root"}
+    words = [source]
+    for name, value in columns.items():
+        words += [f"--{flags.get(name, name)}", str(value)]
+    return shlex.join(words)
+
+
+def default_out(source: str, recipe: Recipe) -> Path:
+    """``runs/<source>-<recipe>-<date>``."""
+    return Path("runs") / f"{Path(source).stem or 'data'}-{recipe.name}-{date.today().isoformat()}"
+
+
+def resumed_recipe(out: Path, recipe: str | None, knobs: Mapping[str, Any]) -> Recipe:
+    """The recipe of the run in `out`, with the epochs asked for.
+
+    Raises
+    ------
+    BirdfastError
+        If there is no run, or another knob than `epochs` was given a value that is not the run's.
+    """
+    if not (out / RECIPE_FILE).is_file():
+        raise BirdfastError(f"there is no run to resume in {out}: give its folder with --out, or leave out --resume")
+    stored = Recipe.load(out / RECIPE_FILE)
+    wanted = stored.with_(**knobs) if recipe is None else get_recipe(recipe, **knobs)
+    old, new = stored.to_dict(), wanted.to_dict()
+    changed = [name for name in old if new[name] != old[name] and name not in ("epochs", "name")]
+    if changed:
+        listed = ", ".join(f"{name} ({old[name]!r} to {new[name]!r})" for name in changed[:3])
+        raise BirdfastError(f"a run goes on with its own recipe, only --epochs may change; you changed {listed}")
+    return stored.with_(epochs=knobs.get("epochs", stored.epochs))

@@ -1,0 +1,54 @@
+"""How a command ends: with its result, or with a sentence."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from birdfast.errors import BirdfastError
+
+INTERRUPTED = 130  # as shells report a process that Ctrl-C ended
+
+
+class Commands(TyperGroup):
+    """Commands whose mistakes are told in a sentence, without a traceback unless it is asked for."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; an error for the user becomes exit status 1, Ctrl-C becomes 130."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _say("stopped")
+            raise typer.Exit(INTERRUPTED) from None
+        except Exception as error:
+            text = sentence(error)
+            if text is None or os.environ.get("BIRDFAST_DEBUG", "0") not in ("", "0"):
+                raise
+            _say(text)
+            raise typer.Exit(1) from None
+
+
+def _say(text: str) -> None:
+    typer.echo(f"birdfast: {text}", err=True)
+
+
+def sentence(error: Exception) -> str | None:
+    """What to tell the user; None for what is a fault of birdfast's own, which keeps its traceback."""
+    if isinstance(error, BirdfastError):
+        return _bare(str(error))
+    if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):  # of a pipe typer itself takes care
+        return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+    if type(error).__name__ == "OutOfMemoryError":
+        return "the GPU's memory is full: give a smaller --batch-size, and see what else runs there (nvidia-smi)"
+    return None
+
+
+def _bare(message: str) -> str:
+    """Without what fastai puts before the message of a callback's error, and PyTorch around that of a worker's."""
+    if "Original Traceback" in message:
+        message = message.strip().splitlines()[-1].partition(": ")[2] or message
+    return re.sub(r"^Exception occured in `\w+` when calling event `\w+`:\s*", "", message)

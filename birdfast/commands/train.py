@@ -1,0 +1,167 @@
+"""`birdfast train`: a source and a recipe in, the folder of a run out."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from birdfast import __version__
+from birdfast.commands.tables import save_plot, write_tables
+from birdfast.errors import BirdfastError
+from birdfast.notes import note
+from birdfast.recipe import Recipe
+from birdfast.recordings.bad_files import BadFiles
+from birdfast.recordings.tables import read_source
+
+RECIPE, DATA, SPLIT, STATE = "recipe.toml", "data.json", "split.csv", "state.json"
+BUNDLE, PICKLE = "birds.safetensors", "birds.pkl"
+
+
+def train_run(
+    source: Any,
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    columns: Mapping[str, Any] | None = None,
+    num_workers: int | None = None,
+    device: str | None = None,
+) -> dict[str, Any]:
+    """Train and write everything a run leaves behind into the folder `out`; returns what summary.json holds.
+
+    Parameters
+    ----------
+    source, columns
+        What :func:`~birdfast.recordings.tables.read_source` takes.
+    recipe
+        With `resume`, the run's own: :func:`birdfast.commands.options.resumed_recipe`.
+    resume
+        Go on after the last epoch that ended. Without it, a folder that holds a run is an error.
+
+    Raises
+    ------
+    BirdfastError
+        For a folder that is taken or not to be resumed, and for data that cannot be trained on.
+    """
+    from birdfast.training.blocks import bird_dls
+    from birdfast.training.learner import bird_learner
+
+    out, started = Path(out), time.monotonic()
+    check_out(out, resume=resume)
+    found = read_source(source, **(columns or {}))
+    out.mkdir(parents=True, exist_ok=True)
+    bad_files = BadFiles(out / "bad_files.jsonl")
+    if not resume:
+        Path(bad_files.path).unlink(missing_ok=True)
+    dls = bird_dls(found, recipe, num_workers=num_workers, device=device, bad_files=bad_files)
+    learn = bird_learner(dls, path=out)
+    recipe.save(out / RECIPE)
+    _describe_data(out, dls, source, columns)
+    learn.fit_recipe(run=out, resume=resume)
+    return write_results(learn, out, seconds=time.monotonic() - started)
+
+
+def check_out(out: Path, *, resume: bool) -> None:
+    """Refuse to write over a run, and to resume what is none."""
+    if out.exists() and not out.is_dir():
+        raise BirdfastError(f"{out} is a file: give a folder for the run with --out")
+    if resume and not (out / RECIPE).is_file():
+        raise BirdfastError(f"there is no run to resume in {out}: give its folder with --out, or leave out --resume")
+    if not resume and (out / STATE).exists():
+        raise BirdfastError(f"{out} already holds a run: go on with it by --resume, or give another folder with --out")
+
+
+def _describe_data(out: Path, dls: Any, source: Any, columns: Mapping[str, Any] | None) -> None:
+    """What is trained on, so that the run explains itself while it is going."""
+    from birdfast.plots import plot_class_counts
+
+    recordings = dls.clips.drop_duplicates("recording")
+    n_valid = int(recordings["is_valid"].sum())
+    data = {
+        "source": str(source),
+        "columns": {name: str(value) for name, value in (columns or {}).items()},
+        "layout": dls.source.layout,
+        "n_classes": len(dls.vocab),
+        "n_train": len(recordings) - n_valid,
+        "n_valid": n_valid,
+        "leaks": dls.leaks.line(),
+    }
+    (out / DATA).write_text(json.dumps(data, indent=2) + "\n")
+    recordings[["path", "primary_label", "author", "is_valid"]].to_csv(out / SPLIT, index=False)
+    save_plot(plot_class_counts(train_counts(dls)), out / "class_counts.png")
+
+
+def train_counts(dls: Any) -> pd.Series:
+    """Training recordings of each class, classes without any included."""
+    labels = dls.clips.loc[~dls.clips["is_valid"], "primary_label"]
+    return labels.value_counts().reindex(list(dls.vocab), fill_value=0)
+
+
+def write_results(learn: Any, out: Path, *, seconds: float) -> dict[str, Any]:
+    """Both exports, the tables, the plots and the summary of a learner that was trained into `out`."""
+    from birdfast.evaluation import metrics
+    from birdfast.inference.bundle import as_bundle, save_bundle
+
+    counts = train_counts(learn.dls)
+    bundle = as_bundle(learn)
+    bundle.extra["train_counts"] = {name: int(count) for name, count in counts.items()}
+    save_bundle(bundle, out / BUNDLE)
+    learn.export(PICKLE)
+    targets, probabilities = valid_scores(learn)
+    write_tables(out, targets, probabilities, list(learn.dls.vocab), counts)
+    _write_history(out)
+    bad = learn.dls.bad_files.table()
+    if len(bad):
+        bad.to_csv(out / "bad_files.csv", index=False)
+        note(f"{len(bad)} files could not be used, they are listed in {out / 'bad_files.csv'}")
+    summary = _summary(learn, out, metrics.summary(targets, probabilities), seconds)
+    (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    return summary
+
+
+def valid_scores(learn: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Targets and probabilities of the validation recordings, their windows averaged."""
+    from birdfast.training.metrics import per_recording
+
+    with learn.no_bar(), learn.no_logging():
+        probabilities, targets = learn.get_preds(dl=learn.dls.valid)
+    return per_recording(targets.numpy(), probabilities.numpy(), learn.dls.valid.items, learn.dls.bad_files)
+
+
+def _write_history(out: Path) -> None:
+    from birdfast.plots import plot_history
+
+    if (out / "history.csv").exists():
+        save_plot(plot_history(pd.read_csv(out / "history.csv")), out / "history.png")
+
+
+def _summary(learn: Any, out: Path, scores: Mapping[str, float], seconds: float) -> dict[str, Any]:
+    data, state = json.loads((out / DATA).read_text()), json.loads((out / STATE).read_text())
+    packages = ("torch", "fastai", "timm", "numpy")
+    return {
+        "recipe": learn.recipe.name,
+        "backbone": learn.recipe.backbone,
+        "lr": state["lr"],
+        "epochs": state["epoch"] + 1,
+        "best_epoch": state.get("best_epoch"),
+        "metrics": {name: round(float(value), 6) for name, value in scores.items()},
+        "n_classes": data["n_classes"],
+        "n_train": data["n_train"],
+        "n_valid": data["n_valid"],
+        "n_bad_files": len(learn.dls.bad_files),
+        "seconds": round(seconds, 1),
+        "device": str(learn.dls.device),
+        "versions": {
+            "birdfast": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in packages},
+        },
+    }

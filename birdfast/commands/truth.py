@@ -1,0 +1,219 @@
+"""Truth about windows of soundscapes: where it is written, and how scores meet it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from birdfast.errors import BirdfastError
+from birdfast.evaluation.report import INDEX, join_truth
+from birdfast.notes import note
+from birdfast.recordings.audio import get_audio_files, read_headers, window_starts
+from birdfast.recordings.birdclef import find_birdclef, is_birdclef, parse_row_ids, read_soundscape_labels
+from birdfast.recordings.tables import read_source
+
+SOLUTION = "solution.csv"
+WINDOW = 5.0  # s that a row of a solution stands for, in every BirdCLEF
+
+Sides = tuple[np.ndarray, np.ndarray, list[str]]  # targets and probabilities (n, n_classes), classes
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Who sings in which windows. `what` says in words where this is known from."""
+
+    what: str
+    windows: pd.DataFrame  # indexed (path, start_time, end_time): a column a class, or one column `labels` of tuples
+    complete: bool  # False: a window without a row, in a soundscape that has some, holds no call
+
+    def multi_hot(self, classes: Sequence[str]) -> pd.DataFrame:
+        """0 and 1 in a column a class; of label lists, for `classes`."""
+        if "labels" not in self.windows:
+            return self.windows
+        table = pd.DataFrame(0.0, index=self.windows.index, columns=list(classes))
+        values, place = table.to_numpy(copy=True), {name: i for i, name in enumerate(classes)}
+        unknown = {label for labels in self.windows["labels"] for label in labels if label not in place}
+        if unknown:
+            some = ", ".join(sorted(unknown)[:5])
+            note(f"{len(unknown)} labelled species that the model does not know are left out: {some}")
+        for row, labels in zip(values, self.windows["labels"], strict=True):
+            row[[place[label] for label in labels if label in place]] = 1.0
+        return pd.DataFrame(values, index=table.index, columns=table.columns)
+
+
+def read_truth(
+    source: str | Path, truth: str | Path | None = None, *, columns: Mapping[str, Any] | None = None
+) -> Truth | None:
+    """The truth about windows that `source` holds, or the csv `truth` about it; None where recordings are labelled.
+
+    Raises
+    ------
+    BirdfastError
+        If there is no such source, or `truth` is neither a solution nor soundscape labels.
+    """
+    folder = Path(source).expanduser()
+    if truth is not None:
+        return _from_csv(Path(truth), folder)
+    if folder.is_file():
+        if folder.suffix == ".csv" and ("row_id" in _header(folder) or "soundscape" in folder.name):
+            root = (columns or {}).get("audio_root")
+            return _from_csv(folder, Path(root) if root else folder.parent)
+        return None
+    folder = folder if folder.is_dir() else find_birdclef(source)
+    if (folder / SOLUTION).is_file():
+        return _from_csv(folder / SOLUTION, folder)
+    if not is_birdclef(folder):
+        return None
+    soundscapes = read_source(folder).soundscapes
+    if soundscapes is None or soundscapes.empty:
+        return None
+    return _labelled(soundscapes, folder)
+
+
+def _header(csv: Path) -> list[str]:
+    try:
+        return list(pd.read_csv(csv, nrows=0).columns)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise BirdfastError(f"{csv} cannot be read as csv: {error}") from error
+
+
+def _from_csv(csv: Path, folder: Path) -> Truth:
+    """A solution or soundscape labels, for the soundscapes in `folder` or in the usual place below it."""
+    if not csv.is_file():
+        raise BirdfastError(f"no truth at {csv}: give a solution.csv or a csv of soundscape labels")
+    if "row_id" in _header(csv) and "seconds" not in _header(csv):
+        return _solution(csv, _below(folder, "test_soundscapes"))
+    return _labelled(read_soundscape_labels(csv, _below(folder, "train_soundscapes")), csv)
+
+
+def _below(folder: Path, name: str) -> Path:
+    return (folder / name if (folder / name).is_dir() else folder).absolute()
+
+
+def _labelled(windows: pd.DataFrame, where: Path) -> Truth:
+    n = windows["path"].nunique()
+    return Truth(f"the windows of {n} labelled soundscapes ({where})", windows.set_index(INDEX), complete=False)
+
+
+def _solution(csv: Path, folder: Path) -> Truth:
+    table = read_solution(csv)
+    files = get_audio_files(folder)
+    rows = parse_row_ids(table.index, [str(file) for file in files])
+    if rows["path"].isna().any():
+        row_id = rows.loc[rows["path"].isna(), "row_id"].iloc[0]
+        raise BirdfastError(f"no soundscape in {folder} belongs to the row {row_id!r} of {csv}")
+    end = rows["end_time"].to_numpy()
+    table.index = pd.MultiIndex.from_arrays([rows["path"], end - WINDOW, end], names=INDEX)
+    return Truth(f"{len(table)} windows of {rows['path'].nunique()} soundscapes against {csv}", table, complete=True)
+
+
+def read_solution(csv: Path) -> pd.DataFrame:
+    """A csv in the form of a submission, indexed by row_id: a column a class, all of it numbers.
+
+    Raises
+    ------
+    BirdfastError
+        If it has another form, missing values or a row twice.
+    """
+    try:
+        table = pd.read_csv(csv, dtype={"row_id": str}).set_index("row_id")
+    except FileNotFoundError:
+        raise BirdfastError(f"no file {csv}") from None
+    except KeyError:
+        raise BirdfastError(f"{csv} has no column row_id: its columns are {', '.join(_header(csv)[:5])}") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise BirdfastError(f"{csv} cannot be read as csv: {error}") from error
+    wrong = [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]
+    if wrong or not len(table.columns) or list(table.columns) == ["target"]:
+        raise BirdfastError(
+            f"{csv} holds decisions, not a probability for each class: it cannot be ranked and scored so"
+        )
+    if table.isna().any().any():
+        raise BirdfastError(f"{csv} holds missing values in {table.columns[table.isna().any()][0]!r}")
+    if table.index.duplicated().any():
+        raise BirdfastError(f"{csv} holds the row {table.index[table.index.duplicated()][0]!r} twice")
+    return table.astype(float)
+
+
+def window_scores(predictor: Any, truth: Truth) -> Sides:
+    """Let the model score the windows of the truth."""
+    table = truth.multi_hot(predictor.classes)
+    paths = table.index.unique("path").tolist()
+    length = float(np.median(table.index.get_level_values("end_time") - table.index.get_level_values("start_time")))
+    scores = (
+        predictor.predict(paths) if _equal(length, predictor.recipe.duration) else _around(predictor, paths, length)
+    )
+    return _join(scores, table, truth)
+
+
+def _equal(a: float, b: float) -> bool:
+    return abs(a - b) < 1e-6
+
+
+def _around(predictor: Any, paths: list[str], length: float) -> pd.DataFrame:
+    """Scores of windows of `length` s by a model that hears longer or shorter ones: that whose middle is nearest."""
+    duration = predictor.recipe.duration
+    note(f"the model hears {duration:g} s: each {length:g} s of the truth is scored by the window around its middle")
+    dense = predictor.predict(paths, step=length / 2)
+    durations = read_headers(paths).set_index("path")["duration"]
+    parts, keys = [], []
+    for path, group in dense.groupby(level="path", sort=False):
+        middles = group.index.get_level_values("start_time").to_numpy() + duration / 2
+        starts = window_starts(durations[path], window=length)
+        nearest = np.abs(middles[None, :] - (starts + length / 2)[:, None]).argmin(axis=1)
+        parts.append(group.to_numpy()[nearest])
+        keys += [(path, start, start + length) for start in starts]
+    return pd.DataFrame(
+        np.concatenate(parts), index=pd.MultiIndex.from_tuples(keys, names=INDEX), columns=dense.columns
+    )
+
+
+def _join(scores: pd.DataFrame, table: pd.DataFrame, truth: Truth) -> Sides:
+    missing = [name for name in table.columns if name not in scores.columns]
+    if missing:
+        raise BirdfastError(f"{len(missing)} classes of the truth have no scores: {', '.join(missing[:5])}")
+    scores = scores[list(table.columns)]
+    targets, probabilities, n_missing = join_truth(scores, table, no_row="unknown" if truth.complete else "no call")
+    if n_missing:
+        note(f"{n_missing} of {len(table)} rows of the truth have no scores: left out")
+    return targets, probabilities, list(table.columns)
+
+
+def scores_against(csv: Path, source: Path, *, columns: Mapping[str, Any] | None = None) -> tuple[str, Sides]:
+    """A submission against a solution of the same rows, or a csv of scores against any truth about windows."""
+    if not csv.is_file():
+        raise BirdfastError(f"no file {csv}")
+    header = _header(csv)
+    if "row_id" in header:
+        return _submission(csv, source / SOLUTION if source.is_dir() else source)
+    if not set(INDEX) <= set(header):
+        raise BirdfastError(f"{csv} holds neither a submission (row_id) nor scores ({', '.join(INDEX)}): {header[:5]}")
+    truth = read_truth(source, columns=columns)
+    if truth is None:
+        raise BirdfastError(f"{source} holds no truth about windows: give a solution.csv or labelled soundscapes")
+    scores = pd.read_csv(csv)
+    scores["path"] = [str(Path(path).absolute()) for path in scores["path"]]
+    scores = scores.set_index(INDEX)
+    return truth.what, _join(scores, truth.multi_hot(list(scores.columns)), truth)
+
+
+def _submission(csv: Path, solution: Path) -> tuple[str, Sides]:
+    if not solution.is_file():
+        raise BirdfastError(f"no solution at {solution}: a submission is scored against a csv with the same row_ids")
+    truth, scores = read_solution(solution), read_solution(csv)
+    rows, classes = truth.index.difference(scores.index), truth.columns.difference(scores.columns)
+    if len(rows) or len(classes):
+        what, name = ("rows", rows[0]) if len(rows) else ("classes", classes[0])
+        count = len(rows) or len(classes)
+        raise BirdfastError(f"{csv} lacks {count} {what} of {solution}, the first {name!r}: do they belong together?")
+    more = len(scores) - len(truth)
+    if more:
+        note(f"{more} rows of {csv} are not in {solution}: left out")
+    scores = scores.loc[truth.index, truth.columns]
+    what = f"{len(truth)} rows of {csv} against {solution}"
+    return what, (truth.to_numpy(), scores.to_numpy(), list(truth.columns))

@@ -1,0 +1,194 @@
+"""`birdfast doctor RUN`: why is it not learning, and what to try next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from birdfast.doctor.findings import Finding, Report
+from birdfast.doctor.run import Run, best, read_run
+from birdfast.recordings.bad_files import BadFiles
+
+OVERFIT = 0.1  # share by which the validation loss must rise above its lowest
+RISES = 0.01  # gain of ROC-AUC over the last quarter that promises more
+SMALL, MANY = 2000, 10_000  # training recordings
+_AUGMENT = ("--set mixup_alpha=0.4", "--set time_masks=2", "--set freq_masks=2")
+_BELOW = "see the advice below"
+
+
+def diagnose(folder: str | Path) -> Report:
+    """Read a run's history and say whether it learns; if not, the likely cause and what to try.
+
+    Raises
+    ------
+    BirdfastError
+        If the folder holds no history.
+    """
+    run = read_run(Path(folder))
+    findings = [_describe(run), *_check_losses(run), _check_learned(run), *_check_later(run)]
+    findings += [*_check_lr(run), *_check_labels(run), *_check_bad_files(run), *_check_silence(run)]
+    return Report("run", str(folder), [*findings, _advise(run, findings)])
+
+
+def _describe(run: Run) -> Finding:
+    done, planned = len(run.history), max(int(run.state.get("epochs") or run.recipe.epochs), len(run.history))
+    text = f"{done} of {planned} epochs of {run.recipe.name!r}"
+    if run.data.get("n_train"):
+        text += f" on {run.data['n_train']} recordings"
+    if not run.n_classes:
+        return Finding("run", "warn", f"{text}; data.json is missing, so the level of chance is unknown")
+    text += f"; guessing among {run.n_classes} classes gives an accuracy of {run.chance:.1%} and a ROC-AUC of 0.5"
+    return Finding("run", "ok", text, details={"epochs": done, "n_classes": run.n_classes, "chance": run.chance})
+
+
+def _check_losses(run: Run) -> Iterator[Finding]:
+    train = run.column("train_loss")
+    if run.diverged:
+        where = np.flatnonzero(~np.isfinite(train + run.column("valid_loss")))
+        how = f"rose from {train[0]:.3g} to {train[-1]:.3g}"
+        if len(where):
+            how = f"became NaN or infinite in epoch {where[0]}"
+        yield Finding("loss", "fail", f"the loss {how}: it diverged", "a lower learning rate")
+    elif len(train) < 2:
+        yield Finding("loss", "ok", f"training loss {train[0]:.3f} after one epoch: too early to tell")
+    elif run.loss_fell:
+        yield Finding("loss", "ok", f"the training loss fell from {train[0]:.3f} to {train[-1]:.3f}")
+    else:
+        yield Finding("loss", "fail", f"the training loss does not fall: {train[0]:.3f} to {train[-1]:.3f}", _BELOW)
+
+
+def _check_learned(run: Run) -> Finding:
+    accuracy, auc = best(run.column("accuracy")), best(run.column("roc_auc"))
+    times = f" ({accuracy / run.chance:.1f} times chance)" if run.chance and not math.isnan(accuracy) else ""
+    text = f"best validation accuracy {accuracy:.1%}{times}, ROC-AUC {auc:.3f}"
+    details = {"accuracy": accuracy, "roc_auc": auc}
+    if run.knows_nothing:
+        return Finding("learned", "fail", f"{text}: no better than guessing", _BELOW, details)
+    if run.chance and accuracy <= 2 * run.chance and auc < 0.75:
+        return Finding("learned", "warn", f"{text}: it has begun to learn, no more", details=details)
+    return Finding("learned", "ok", text, details=details)
+
+
+def _check_later(run: Run) -> Iterator[Finding]:
+    """Over-fitting, and whether more epochs would help."""
+    if run.diverged or len(run.history) < 3:
+        return
+    valid, auc = run.column("valid_loss"), run.column("roc_auc")
+    lowest = int(valid.argmin())
+    if run.loss_fell and lowest < len(valid) - 1 and valid[-1] > (1 + OVERFIT) * valid[lowest]:
+        text = f"it over-fits: validation loss was lowest in epoch {lowest} ({valid[lowest]:.3f}), now {valid[-1]:.3f}"
+        remedy = f"stop earlier (--epochs {lowest + 1}), or augment: {run.again(*_AUGMENT)}"
+        yield Finding("overfit", "warn", text, remedy)
+    else:
+        yield Finding("overfit", "ok", "the validation loss does not rise against the training loss")
+    quarter = max(1, len(auc) // 4)
+    gain = float(auc[-1] - auc[-1 - quarter]) if len(auc) > quarter else 0.0
+    if gain > RISES and not run.knows_nothing and int(np.nanargmax(auc)) >= len(auc) - 2:
+        text = f"still rising: ROC-AUC gained {gain:.3f} in the last {quarter} epoch{'s' if quarter > 1 else ''}"
+        yield Finding("plateau", "warn", text, f"go on: {run.go_on(2 * len(auc))}")
+    elif len(auc):
+        yield Finding("plateau", "ok", f"ROC-AUC has settled ({gain:+.3f} in the last quarter)")
+
+
+def _check_lr(run: Run) -> Iterator[Finding]:
+    """Too low or too high for this much data."""
+    lr, n = _lr(run), run.data.get("n_train") or 0
+    if run.diverged:
+        yield Finding("lr", "fail", f"the learning rate {lr:.2g} is too high", run.again(f"--lr {lr / 10:.1g}"))
+    elif lr <= 1e-4 and 0 < n < SMALL and not (run.loss_fell and best(run.column("accuracy")) > 0.8):
+        text = f"lr={lr:.2g} suits tens of thousands of recordings, these are {n}: it learns too slowly"
+        yield Finding("lr", "warn", text, run.again("--lr auto"))
+    elif _jumps(run.column("train_loss")):
+        text = f"the training loss jumps up and down at lr={lr:.2g}: too high"
+        yield Finding("lr", "warn", text, run.again(f"--lr {lr / 3:.1g}"))
+    else:
+        yield Finding("lr", "ok", f"lr={lr:.2g}" + (f" for {n} training recordings" if n else ""))
+
+
+def _jumps(loss: np.ndarray) -> bool:
+    """Whether the loss goes up by more than 2 % in a third of the epochs or more."""
+    return len(loss) > 3 and bool((np.diff(loss) > 0.02 * loss[:-1]).mean() >= 1 / 3)
+
+
+def _lr(run: Run) -> float:
+    """The peak learning rate: what was found where the recipe says "auto"."""
+    if run.state.get("lr"):
+        return float(run.state["lr"])
+    return float(run.recipe.lr) if run.recipe.lr != "auto" else best(run.column("lr"))
+
+
+def _check_labels(run: Run) -> Iterator[Finding]:
+    """What is learned by heart and of no use elsewhere has the wrong name."""
+    train = run.column("train_loss")
+    if run.diverged or len(train) < 2 or not run.knows_nothing or train[-1] > 0.8 * train[0]:
+        return
+    text = (
+        f"the training loss fell by {1 - train[-1] / train[0]:.0%}, and validation stays at chance: it learns "
+        "by heart. Labels and files may be mixed up (rows shifted or sorted, a wrong column)"
+    )
+    yield Finding("labels", "fail", text, f"listen to ten recordings with their labels; {_doctor(run)}")
+
+
+def _doctor(run: Run) -> str:
+    return f"birdfast doctor {run.source}"
+
+
+def _check_bad_files(run: Run) -> Iterator[Finding]:
+    bad = len(BadFiles(run.folder / "bad_files.jsonl"))
+    total = (run.data.get("n_train") or 0) + (run.data.get("n_valid") or 0)
+    if not bad:
+        yield Finding("files", "ok", "every file could be read")
+        return
+    share = f" of {total} recordings" if total else ""
+    message = f"{bad}{share} could not be used, see {run.folder / 'bad_files.csv'}"
+    yield Finding("files", "warn", message, f"mend or remove them; {_doctor(run)}")
+
+
+def _check_silence(run: Run) -> Iterator[Finding]:
+    """Where nothing was learned and the data is still here: is there sound in it?"""
+    recordings = run.folder / "split.csv"
+    if not run.knows_nothing or not recordings.is_file():
+        return
+    from birdfast.doctor.sound import check_sound
+    from birdfast.recordings.audio import read_headers
+
+    paths = pd.read_csv(recordings, dtype=str)["path"]
+    headers = read_headers(paths.iloc[np.linspace(0, len(paths) - 1, min(100, len(paths))).round().astype(int)])
+    if headers["error"].isna().any():
+        yield check_sound(headers, sample=100)
+
+
+def _advise(run: Run, findings: list[Finding]) -> Finding:
+    """The likely cause, in order of how surely it explains the rest, and the command to type next."""
+    bad = {finding.check: finding for finding in findings if finding.status != "ok"}
+    if run.diverged:
+        return Finding("advice", "fail", "the learning rate is too high", bad["lr"].remedy)
+    if "sound" in bad and bad["sound"].status == "fail":
+        return Finding("advice", "fail", "much of the data holds no usable sound", _doctor(run))
+    if "labels" in bad:
+        return Finding("advice", "fail", "labels and files are probably mixed up", _doctor(run))
+    if run.knows_nothing or "loss" in bad:
+        return _advise_blind(run)
+    for check, cause in (("overfit", "it over-fits"), ("lr", "the learning rate"), ("plateau", "it is not finished")):
+        if check in bad:
+            return Finding("advice", "warn", cause, bad[check].remedy)
+    if "learned" in bad:
+        return Finding("advice", "warn", "it learns slowly", run.go_on(2 * len(run.history)))
+    return Finding("advice", "ok", "it has learned; more epochs may add to it", run.go_on(2 * len(run.history)))
+
+
+def _advise_blind(run: Run) -> Finding:
+    """Nothing learned, and the loss has not fallen far: too slow, too short, or too little data for the task."""
+    lr, n = _lr(run), run.data.get("n_train") or 0
+    if len(run.history) < 3:
+        return Finding("advice", "warn", "too early to tell", run.go_on(max(10, run.recipe.epochs)))
+    if run.recipe.weights == "random" and n < MANY:
+        cause = f"{n} recordings are too few to start from random weights"
+        return Finding("advice", "fail", cause, run.again("--weights pretrained"))
+    if lr <= 3e-4 or run.recipe.lr != "auto":
+        return Finding("advice", "fail", f"the learning rate {lr:.2g} does not suit the data", run.again("--lr auto"))
+    return Finding("advice", "fail", "labels, files or the split: look at the data", _doctor(run))

@@ -1,0 +1,118 @@
+"""What the folder of a run says of it, and the commands that follow from it."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from birdfast.commands.options import source_words
+from birdfast.errors import BirdfastError
+from birdfast.recipe import RECIPES, Recipe
+
+BLIND_AUC = 0.6  # below, the ranking is hardly better than a coin's
+FALLS = 0.05  # share by which a loss must fall to count as falling
+SUFFIX = "-2"  # of the folder for another try
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run's folder says of it. Anything but the history may be missing."""
+
+    folder: Path
+    history: pd.DataFrame
+    recipe: Recipe
+    data: dict[str, Any]  # data.json: source, columns, n_classes, n_train, n_valid
+    state: dict[str, Any]
+
+    def column(self, name: str) -> np.ndarray:
+        """One column of the history, float ``(epochs,)``; empty where it was not kept."""
+        return self.history[name].to_numpy(float) if name in self.history else np.empty(0)
+
+    @property
+    def n_classes(self) -> int:
+        return int(self.data.get("n_classes") or 0)
+
+    @property
+    def chance(self) -> float:
+        """The accuracy of guessing."""
+        return 1 / self.n_classes if self.n_classes else 0.0
+
+    @property
+    def knows_nothing(self) -> bool:
+        """Accuracy within twice of chance (for few classes: half the way to 1) and a ranking like a coin's."""
+        accuracy, auc = best(self.column("accuracy")), best(self.column("roc_auc"))
+        blind = auc < BLIND_AUC if not math.isnan(auc) else True
+        return accuracy <= min(2 * self.chance, (1 + self.chance) / 2) and blind
+
+    @property
+    def loss_fell(self) -> bool:
+        loss = self.column("train_loss")
+        return len(loss) > 1 and bool(np.isfinite(loss).all()) and loss[-1] < (1 - FALLS) * loss[0]
+
+    @property
+    def diverged(self) -> bool:
+        """NaN or infinity, or a training loss that ends far above its start and above that of guessing."""
+        losses = np.concatenate([self.column("train_loss"), self.column("valid_loss")])
+        train = self.column("train_loss")
+        guess = math.log(self.n_classes) if self.n_classes > 1 and self.recipe.task == "single" else train[0]
+        return not np.isfinite(losses).all() or train[-1] > 1.2 * max(train[0], guess)
+
+    @property
+    def source(self) -> str:
+        """The source as it was given to `birdfast train`, with the options that name its columns."""
+        return source_words(str(self.data.get("source", "SOURCE")), self.data.get("columns") or {})
+
+    def again(self, *options: str) -> str:
+        """The command that trains the same data with other options, in another folder."""
+        preset = RECIPES.get(self.recipe.name) == self.recipe
+        recipe = self.recipe.name if preset else shlex.quote(str(self.folder / "recipe.toml"))
+        out = shlex.quote(f"{self.folder}{SUFFIX}")
+        return " ".join([f"birdfast train {self.source} --recipe {recipe}", *options, f"--out {out}"])
+
+    def go_on(self, epochs: int) -> str:
+        """The command that continues this run."""
+        return f"birdfast train {self.source} --out {shlex.quote(str(self.folder))} --resume --epochs {epochs}"
+
+
+def is_run(path: str | Path) -> bool:
+    """Whether a folder is that of a run."""
+    folder = Path(path)
+    return any((folder / name).is_file() for name in ("history.csv", "state.json", "recipe.toml"))
+
+
+def read_run(folder: Path) -> Run:
+    """What lies in a run's folder."""
+    file = folder / "history.csv"
+    if not file.is_file():
+        raise BirdfastError(f"{folder} holds no history.csv: its first epoch has not ended, or it is no run's folder")
+    try:
+        history = pd.read_csv(file)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise BirdfastError(f"{file} cannot be read as csv: {error}") from error
+    missing = [name for name in ("epoch", "train_loss", "valid_loss") if name not in history]
+    if missing or history.empty:
+        raise BirdfastError(f"{file} is no history: it lacks {', '.join(missing) or 'rows'}")
+    recipe = Recipe.load(folder / "recipe.toml") if (folder / "recipe.toml").exists() else Recipe()
+    return Run(folder, history, recipe, _json(folder / "data.json"), _json(folder / "state.json"))
+
+
+def _json(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
+    try:
+        return dict(json.loads(file.read_text()))
+    except (ValueError, TypeError) as error:
+        raise BirdfastError(f"{file} is damaged: {error}") from error
+
+
+def best(values: np.ndarray) -> float:
+    """The largest that is a number; NaN if there is none."""
+    finite = values[np.isfinite(values)]
+    return float(finite.max()) if len(finite) else math.nan

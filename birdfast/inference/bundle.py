@@ -1,0 +1,212 @@
+"""One safetensors file that carries all of a classifier: weights, classes, recipe, versions. No pickle, no fastai."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from birdfast import __version__
+from birdfast.errors import BirdfastError
+from birdfast.inference.writers import replacing
+from birdfast.models import create_model
+from birdfast.recipe import Recipe
+from birdfast.spectrogram.logmel import LogMel
+
+FORMAT = 1  # raised when an older birdfast could no longer read the file
+SUFFIX = ".safetensors"
+_KEY = "birdfast"  # of the safetensors metadata, which holds strings only: JSON inside
+_PICKLES = (b"PK", b"\x80")  # torch.save's zip, and a bare pickle
+_HEADER_LIMIT = 100_000_000  # bytes, safetensors' own
+
+
+@dataclass
+class Bundle:
+    """A classifier with all that inference needs.
+
+    ``nn.Sequential(bundle.logmel, bundle.model)`` maps waveforms ``(batch, 1, time)`` to logits ``(batch, n_classes)``.
+    """
+
+    model: nn.Module
+    logmel: nn.Module
+    classes: list[str]
+    recipe: Recipe
+    versions: dict[str, str] = field(default_factory=dict)  # birdfast, torch and timm that wrote it
+    extra: dict[str, Any] = field(default_factory=dict)  # anything JSON holds; "created" is stamped when saved
+
+
+def save_bundle(learn: Any, path: str | Path) -> Path:
+    """Write `learn`, a learner or a :class:`Bundle`, to `path`, which must end in ``.safetensors``.
+
+    The file is put in place whole or not at all. Returns the path.
+
+    Raises
+    ------
+    BirdfastError
+        If the suffix is another, if `learn` carries no recipe or classes, or if its model is not the recipe's.
+    """
+    path = Path(path)
+    if path.suffix != SUFFIX:
+        raise BirdfastError(f"a bundle's name ends in {SUFFIX}: save to {path.with_suffix(SUFFIX)}, not {path}")
+    bundle = as_bundle(learn)
+    weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in bundle.model.state_dict().items()}
+    _check_weights(weights, bundle)
+    header = {
+        "format": FORMAT,
+        "classes": bundle.classes,
+        "recipe": bundle.recipe.to_dict(),
+        "versions": {"birdfast": __version__, "torch": str(torch.__version__), "timm": version("timm")},
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "extra": {name: value for name, value in bundle.extra.items() if name != "created"},
+    }
+    with replacing(path) as temporary:
+        save_file(weights, temporary, metadata={_KEY: json.dumps(header)})
+    return path
+
+
+def load_bundle(path: str | Path) -> Bundle:
+    """Read what :func:`save_bundle` wrote, in eval mode, on the CPU. Runs no code from the file.
+
+    Raises
+    ------
+    BirdfastError
+        If there is no file, if it is no bundle, damaged, of a newer birdfast, or its weights do not fit its recipe.
+    """
+    path = Path(path)
+    header = _read_header(path)
+    recipe, classes = _recipe(header, path), _classes(header, path)
+    model = _blank(recipe, len(classes))
+    try:
+        model.load_state_dict(load_file(path, device="cpu"), strict=True)
+    except (RuntimeError, SafetensorError) as error:
+        raise BirdfastError(
+            f"the weights in {path} do not fit the {recipe.backbone} with {len(classes)} classes that its recipe "
+            f"describes ({_short(error)}): {_made_by(header)}; save it again with save_bundle"
+        ) from error
+    extra = {**_mapping(header, "extra"), "created": header.get("created")}
+    return Bundle(model.eval(), LogMel.from_recipe(recipe), classes, recipe, _mapping(header, "versions"), extra)
+
+
+def as_bundle(model: Any) -> Bundle:
+    """The bundle meant by a path, a bundle or a learner (anything with ``.model``, ``.recipe`` and ``.dls.vocab``)."""
+    if isinstance(model, (str, Path)):
+        return load_bundle(model)
+    if isinstance(model, Bundle):
+        return model
+    recipe, vocab = getattr(model, "recipe", None), getattr(getattr(model, "dls", None), "vocab", None)
+    net = getattr(model, "model", None)
+    if not (isinstance(recipe, Recipe) and isinstance(net, nn.Module) and vocab is not None):
+        raise BirdfastError(
+            f"a {type(model).__name__} is neither a bundle's path, a Bundle nor a learner with a recipe and classes: "
+            "make the learner with bird_learner(bird_dls(...))"
+        )
+    return Bundle(net, LogMel.from_recipe(recipe), [str(name) for name in vocab], recipe)
+
+
+def clone(bundle: Bundle) -> nn.Sequential:
+    """Waveform to logits in eval mode, as a copy: using it never disturbs a learner that still trains."""
+    return copy.deepcopy(nn.Sequential(bundle.logmel, bundle.model)).eval().requires_grad_(False)
+
+
+def _blank(recipe: Recipe, n_classes: int) -> nn.Module:
+    """The recipe's model, drawn apart from torch's random state: saving must not change the course of a training."""
+    with torch.random.fork_rng(devices=[]):
+        return create_model(recipe, n_classes, weights="random")
+
+
+def _check_weights(weights: dict[str, Tensor], bundle: Bundle) -> None:
+    """Refuse now what :func:`load_bundle` could not read later."""
+    if len(set(bundle.classes)) != len(bundle.classes) or not bundle.classes:
+        raise BirdfastError(f"a bundle needs classes with distinct names, these are {bundle.classes[:10]}")
+    wanted = _blank(bundle.recipe, len(bundle.classes)).state_dict()
+    if {name: t.shape for name, t in weights.items()} != {name: t.shape for name, t in wanted.items()}:
+        raise BirdfastError(
+            f"this model is not the {bundle.recipe.backbone} with {len(bundle.classes)} classes that its recipe "
+            "describes, so a bundle could not rebuild it: make it with create_model(recipe, n_classes), or keep it "
+            "with learn.export"
+        )
+    bad = [name for name, t in weights.items() if t.is_floating_point() and not bool(t.isfinite().all())]
+    if bad:
+        raise BirdfastError(f"the weights hold NaN or Inf ({bad[0]}): the training diverged, try a lower learning rate")
+
+
+def _read_header(path: Path) -> dict[str, Any]:
+    """birdfast's JSON out of the file's metadata."""
+    _check_file(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise BirdfastError(f"{path} is damaged or cut short ({_short(error)}): copy or save it again") from error
+    if _KEY not in metadata:
+        raise BirdfastError(f"{path} holds weights but is not a birdfast bundle: save the learner with save_bundle")
+    try:
+        header = json.loads(metadata[_KEY])
+        number = int(header["format"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BirdfastError(f"{path} is damaged, its description cannot be read: copy or save it again") from error
+    if number > FORMAT:
+        raise BirdfastError(
+            f"{path} is a bundle of format {number} and this birdfast ({__version__}) reads up to {FORMAT}: "
+            f"{_made_by(header)}; upgrade with pip install -U birdfast"
+        )
+    return header
+
+
+def _check_file(path: Path) -> None:
+    """Tell apart by its first bytes what is not a safetensors file at all."""
+    if path.is_dir():
+        inside = ", ".join(str(p) for p in sorted(path.glob("*" + SUFFIX))[:5])
+        raise BirdfastError(f"{path} is a folder, not a bundle" + (f": it holds {inside}" if inside else ""))
+    if not path.is_file():
+        raise BirdfastError(f"no bundle at {path}: give the {SUFFIX} file that save_bundle or birdfast train wrote")
+    with path.open("rb") as file:
+        start = file.read(9)
+    if start.startswith(_PICKLES) and start[8:] != b"{":
+        raise BirdfastError(
+            f"{path} is a pickle, not a bundle: load it with fastai's load_learner (only if you trust it: a pickle can "
+            f"run any code), then save_bundle(learn, '{path.with_suffix(SUFFIX).name}')"
+        )
+    if len(start) < 9 or start[8:] != b"{" or int.from_bytes(start[:8], "little") > _HEADER_LIMIT:
+        raise BirdfastError(f"{path} is not a birdfast bundle: give the {SUFFIX} file that save_bundle wrote")
+
+
+def _recipe(header: dict[str, Any], path: Path) -> Recipe:
+    if not _mapping(header, "recipe"):
+        raise BirdfastError(f"{path} is damaged, it carries no recipe: copy or save it again")
+    try:
+        return Recipe.from_dict(header["recipe"])
+    except (BirdfastError, TypeError) as error:
+        raise BirdfastError(
+            f"the recipe in {path} does not suit this birdfast ({__version__}): {error}. {_made_by(header)}; "
+            "upgrade with pip install -U birdfast"
+        ) from error
+
+
+def _classes(header: dict[str, Any], path: Path) -> list[str]:
+    classes = header.get("classes")
+    if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
+        raise BirdfastError(f"{path} is damaged, its classes cannot be read: copy or save it again")
+    return classes
+
+
+def _mapping(header: dict[str, Any], name: str) -> dict[str, Any]:
+    value = header.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _made_by(header: dict[str, Any]) -> str:
+    return f"it was written by birdfast {_mapping(header, 'versions').get('birdfast', '(unknown)')}"
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

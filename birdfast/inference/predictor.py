@@ -1,0 +1,281 @@
+"""Recordings to windows to scores: a table, or a submission."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm.auto import tqdm
+
+from birdfast.errors import BirdfastError
+from birdfast.inference.bundle import Bundle, as_bundle, clone
+from birdfast.inference.jobs import Job, Paths, decode, find_recordings, read_durations
+from birdfast.inference.submission import (
+    WINDOW,
+    asked_classes,
+    check_submission,
+    check_varied,
+    find_soundscapes,
+    read_sample,
+    submission_rows,
+    submission_table,
+    write_submission,
+)
+from birdfast.models.losses import probabilities
+from birdfast.notes import note
+from birdfast.recipe import Recipe
+from birdfast.recordings.audio import window_starts
+
+_BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.2f}/{total:.2f} h [{elapsed}<{remaining}]"
+
+
+class Predictor:
+    """Scores recordings with a trained classifier, the same on every machine, without fastai.
+
+    Parameters
+    ----------
+    model
+        The path of a bundle, a :class:`Bundle` or a learner. Its model is copied, never changed.
+    batch_size
+        Windows a pass of the model; changes speed and memory only.
+    workers
+        Threads that decode ahead of the model; as many as there are processors, up to 8, unless given.
+    device
+        "cuda", "cpu", ...; the GPU where there is one, unless given.
+
+    Attributes
+    ----------
+    classes, recipe
+        The classifier's.
+    errors
+        After each prediction: a table ``path, reason`` of the recordings that could not be read.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | Bundle | Any,
+        *,
+        batch_size: int = 32,
+        workers: int | None = None,
+        device: str | torch.device | None = None,
+    ) -> None:
+        if batch_size < 1 or (workers is not None and workers < 1):
+            raise BirdfastError(f"batch_size and workers must be 1 or more, they are {batch_size} and {workers}")
+        bundle = as_bundle(model)
+        self.batch_size, self.workers = batch_size, workers or min(8, os.cpu_count() or 1)
+        self.device = _device(device)
+        self.classes: list[str] = list(bundle.classes)
+        self.recipe: Recipe = bundle.recipe
+        self.errors = _error_table({})
+        self._net = clone(bundle).to(self.device)
+        if self.device.type == "cpu":
+            self._net.to(memory_format=torch.channels_last)
+
+    def __repr__(self) -> str:
+        r = self.recipe
+        return f"Predictor({r.backbone}, {len(self.classes)} classes, windows of {r.duration:g} s, {self.device})"
+
+    def predict(
+        self,
+        paths: Paths,
+        *,
+        step: float | None = None,
+        last: Literal["pad", "drop"] = "pad",
+        progress: bool = True,
+        max_bad: float | None = None,
+    ) -> pd.DataFrame:
+        """Probabilities of each window.
+
+        Parameters
+        ----------
+        paths
+            A recording, a folder (searched through), or several of either.
+        step
+            Seconds from one window to the next; the window's length unless given, less for overlap.
+        last
+            What becomes of the rest at a recording's end: "pad" scores it, filled up as the recipe says; "drop" not.
+        max_bad
+            Share of unreadable recordings, 0 to 1, above which to stop at once; without it they are listed only.
+
+        Returns
+        -------
+        Float32, a column a class, indexed ``(path, start_time, end_time)`` in s. An unreadable recording, also one
+        that breaks off in the middle, has no rows; it is listed in :attr:`errors` with the reason.
+
+        Raises
+        ------
+        BirdfastError
+            If there is nothing to predict, or no recording can be read, or more than `max_bad` cannot.
+        """
+        if step is not None and not step > 0:
+            raise BirdfastError(f"step is the time from window to window in s and must be above 0, not {step}")
+        durations, broken = read_durations(find_recordings(paths), workers=self.workers)
+        window = self.recipe.duration
+        jobs = [Job(p, d, window_starts(d, window=window, step=step, last=last)) for p, d in durations.items()]
+        scores = self._score(jobs, broken, progress=progress, max_bad=max_bad)
+        index = _index(jobs, window)
+        return pd.DataFrame(scores, index=index, columns=self.classes)[~index.isin(self.errors["path"], level="path")]
+
+    def submission(
+        self,
+        folder: str | Path,
+        sample_submission: str | Path,
+        out: str | Path = "submission.csv",
+        *,
+        year: int | None = None,
+        dry_run: str | Path | None = None,
+        threshold: float = 0.5,
+        progress: bool = True,
+    ) -> pd.DataFrame:
+        """Write and return the submission for the soundscapes in `folder`, in the form of the sample.
+
+        Rows and columns follow the sample. Where its rows name files that are not there (Kaggle's sample lists three
+        of a made-up file), the rows are all 5 s windows of the files. Every row gets a score: a window beyond a
+        file's end that of its last window, an unreadable file the mean of all others; notes say how many.
+
+        Parameters
+        ----------
+        year
+            Of the competition, which decides the form of the row_id; recognised by the sample unless given.
+        dry_run
+            Soundscapes to use when `folder` is empty, as it is on Kaggle while a notebook is saved; unless given, the
+            folder ``train_soundscapes`` or ``unlabeled_soundscapes`` beside it.
+        threshold
+            Probability above which a class is called, where the form wants names or true and false (2021, 2022).
+
+        Raises
+        ------
+        BirdfastError
+            If the model does not know the sample's classes, there is no sound, or the result is not fit to hand in.
+        """
+        sample = read_sample(sample_submission)
+        classes = asked_classes(sample, self.classes)
+        files = [str(file) for file in find_soundscapes(folder, dry_run=dry_run)]
+        durations, broken = read_durations(files, workers=self.workers)
+        rows = submission_rows(sample, files, durations, year=year)
+        scores = self._score_rows(rows, durations, broken, progress=progress)
+        table = submission_table(rows["row_id"].tolist(), scores[classes], sample, threshold=threshold)
+        check_submission(table, sample, n_rows=len(rows))
+        write_submission(table, out)
+        return table
+
+    def _score_rows(
+        self, rows: pd.DataFrame, durations: dict[str, float], broken: dict[str, str], *, progress: bool
+    ) -> pd.DataFrame:
+        """Probabilities of each of the `rows`, complete: those of unreadable files hold the mean of all others."""
+        window = self.recipe.duration
+        starts = rows["start_time"].to_numpy(dtype=float)
+        if window != WINDOW:  # the model's longer or shorter window around the middle of the scored one
+            end = rows["path"].map(durations).fillna(0.0).to_numpy()
+            starts = np.clip(starts + (WINDOW - window) / 2, 0, np.maximum(end - window, 0))
+        wanted = pd.DataFrame({"path": rows["path"].to_numpy(), "start": starts})
+        of_path = {str(path): np.unique(group) for path, group in wanted.groupby("path", sort=False)["start"]}
+        jobs = [Job(path, durations[path], starts) for path, starts in of_path.items() if path in durations]
+        scores = self._score(jobs, {p: r for p, r in broken.items() if p in of_path}, progress=progress, max_bad=None)
+        table = pd.DataFrame(scores, index=_index(jobs, window).droplevel("end_time"), columns=self.classes)
+        table = table[~table.index.isin(self.errors["path"], level="path")]
+        check_varied(table.to_numpy())
+        filled = table.reindex(pd.MultiIndex.from_frame(wanted))
+        empty = int(filled.isna().any(axis=1).sum())
+        if empty:
+            note(f"{empty:,} rows of {len(self.errors)} unreadable files hold the mean of all other rows")
+        return filled.fillna(filled.mean())
+
+    def _score(self, jobs: list[Job], broken: dict[str, str], *, progress: bool, max_bad: float | None) -> np.ndarray:
+        """Probabilities ``(n_windows, n_classes)`` of all jobs in order; NaN or partial for those in :attr:`errors`."""
+        total, broken = len(jobs) + len(broken), dict(broken)
+        scores = np.full((sum(len(job.starts) for job in jobs), len(self.classes)), np.nan, dtype=np.float32)
+        _check_share(broken, total, max_bad)
+        for rows, clips in self._batches(jobs, broken, total, progress=progress, max_bad=max_bad):
+            scores[rows] = self._run(clips)
+        self.errors = _error_table(broken)
+        if broken:
+            path, reason = next(iter(broken.items()))
+            if len(broken) == total:
+                raise BirdfastError(f"none of the {total} recordings can be read; the first, {path}: {reason}")
+            note(f"{len(broken)} of {total} recordings cannot be read, .errors lists them; the first, {path}: {reason}")
+        return scores
+
+    def _batches(
+        self, jobs: list[Job], broken: dict[str, str], total: int, *, progress: bool, max_bad: float | None
+    ) -> Iterator[tuple[list[int], list[np.ndarray]]]:
+        """Rows and waveforms of up to `batch_size` windows; adds to `broken`."""
+        rows: list[int] = []
+        clips: list[np.ndarray] = []
+        hours = sum(job.duration for job in jobs) / 3600
+        with tqdm(total=hours, desc=f"{total:,} recordings", bar_format=_BAR, disable=not progress) as bar:
+            for piece, decoded in decode(jobs, self.recipe, workers=self.workers, skip=broken):
+                bar.update(piece.hours)
+                if isinstance(decoded, Exception):
+                    broken[piece.job.path] = getattr(decoded, "reason", str(decoded))
+                    _check_share(broken, total, max_bad)
+                    continue
+                for offset, clip in enumerate(decoded):
+                    rows.append(piece.row + offset)
+                    clips.append(clip)
+                    if len(rows) == self.batch_size:
+                        yield rows, clips
+                        rows, clips = [], []
+            if rows:
+                yield rows, clips
+
+    def _run(self, clips: list[np.ndarray]) -> np.ndarray:
+        """Waveforms ``(time,)`` to probabilities ``(len(clips), n_classes)``."""
+        batch = torch.from_numpy(np.stack(clips)[:, None]).to(self.device)
+        with torch.inference_mode(), _full_precision(self.device):
+            scores = probabilities(self._net(batch), activation=self.recipe.activation).cpu().numpy()
+        if not np.isfinite(scores).all():
+            raise BirdfastError("the model gives NaN: its training diverged, train again with a lower learning rate")
+        return scores
+
+
+def _index(jobs: list[Job], window: float) -> pd.MultiIndex:
+    starts = np.concatenate([job.starts for job in jobs]) if jobs else np.empty(0)
+    paths = np.repeat(np.array([job.path for job in jobs], dtype=object), [len(job.starts) for job in jobs])
+    return pd.MultiIndex.from_arrays([paths, starts, starts + window], names=["path", "start_time", "end_time"])
+
+
+def _check_share(broken: dict[str, str], total: int, max_bad: float | None) -> None:
+    if max_bad is not None and len(broken) > max_bad * total:
+        path, reason = list(broken.items())[-1]
+        raise BirdfastError(
+            f"{len(broken)} of {total} recordings cannot be read, more than max_bad={max_bad:.0%} allows; "
+            f"the last, {path}: {reason}"
+        )
+
+
+def _error_table(broken: dict[str, str]) -> pd.DataFrame:
+    return pd.DataFrame({"path": list(broken), "reason": list(broken.values())}, dtype=str)
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise BirdfastError(f"no device {device!r}: give 'cpu' or 'cuda'") from error
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise BirdfastError("device 'cuda' was asked for and PyTorch finds no GPU: give device='cpu', or leave it out")
+    return found
+
+
+@contextmanager
+def _full_precision(device: torch.device) -> Iterator[None]:
+    """No TF32 on a GPU: its 10 bits move probabilities by 1e-3, and scores must agree with the CPU's."""
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
