@@ -111,7 +111,7 @@ def decode(
     pool = ThreadPoolExecutor(workers, thread_name_prefix="birdfast-decode")
     try:
         while True:
-            for piece in pieces:
+            for piece in islice(pieces, 2 * workers - len(ahead)):
                 ahead.append((piece, pool.submit(read_piece, piece, recipe)))
             if not ahead:
                 return
