@@ -13,13 +13,14 @@ from birdfast.recordings.leaks import LeakReport, leak_report, recording_ids
 __all__ = ["LeakReport", "assign_folds", "leak_report", "split"]
 
 ALWAYS_TRAIN = -1
+UNGROUPED = "none"  # the group that stands for none: recordings alone
 
 
 def assign_folds(
     recordings: pd.DataFrame,
     *,
     n_folds: int = 5,
-    group: str | None = "author",
+    group: str = "author",
     min_count: int | None = None,
     seed: int = 0,
 ) -> np.ndarray:
@@ -31,7 +32,7 @@ def assign_folds(
     Parameters
     ----------
     group
-        The column whose equal values stay together; a missing value is a group of its own. None: recordings alone.
+        The column whose equal values stay together; a missing value is a group of its own. "none": recordings alone.
     min_count
         Classes with fewer recordings always train (default 2), as do classes that all lie in one group: otherwise a
         fold would have to know a class that it never heard. The rest of such a group may be held out: a recordist known
@@ -54,7 +55,7 @@ def split(
     *,
     n_folds: int = 5,
     fold: int = 0,
-    group: str | None = "author",
+    group: str = "author",
     seed: int = 0,
 ) -> np.ndarray:
     """Which recordings validate in `fold`, bool (n,), see :func:`assign_folds`."""
@@ -66,16 +67,16 @@ def split(
     return is_valid
 
 
-def _no_validation(recordings: pd.DataFrame, fold: int, there: list[int], group: str | None) -> str:
+def _no_validation(recordings: pd.DataFrame, fold: int, there: list[int], group: str) -> str:
     if there:
         return f"no recording falls into fold {fold}: take one of {', '.join(map(str, there))}, or fewer folds"
-    n_groups = recordings[group].nunique(dropna=True) if group else 0
+    n_groups = 0 if group == UNGROUPED else recordings[group].nunique(dropna=True)
     remedy = (
-        f", or give group=None to split by recording ({n_groups} different {group}s are too few)" if n_groups else ""
+        f", or set group='none' to split by recording ({n_groups} different {group}s are too few)" if n_groups else ""
     )
+    unit = "recording" if group == UNGROUPED else group
     return (
-        f"no recording can be held out: every class has one recording only, or one {group or 'recording'} only. "
-        f"Add recordings{remedy}"
+        f"no recording can be held out: every class has one recording only, or one {unit} only. Add recordings{remedy}"
     )
 
 
@@ -87,15 +88,15 @@ def _official(recordings: pd.DataFrame) -> np.ndarray | None:
     return None if values.nunique() < 2 else np.searchsorted(np.unique(values), values)
 
 
-def _groups(recordings: pd.DataFrame, group: str | None) -> np.ndarray:
+def _groups(recordings: pd.DataFrame, group: str) -> np.ndarray:
     """A number for what must stay together, int (n,): equal values of the column, and all rows of one recording."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    if group is not None and group not in recordings:
+    if group != UNGROUPED and group not in recordings:
         raise unknown("column to group by", group, recordings.columns)
     files = pd.factorize(recording_ids(recordings["path"]))[0]
-    owners = pd.factorize(recordings[group])[0] if group is not None else np.full(len(files), -1)
+    owners = pd.factorize(recordings[group])[0] if group != UNGROUPED else np.full(len(files), -1)
     known = owners >= 0
     n_files, n = files.max(initial=-1) + 1, files.max(initial=-1) + owners.max(initial=-1) + 2
     edges = coo_matrix((np.ones(known.sum()), (files[known], owners[known] + n_files)), shape=(n, n))
