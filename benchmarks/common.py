@@ -12,6 +12,7 @@ import fastai
 import pandas as pd
 import timm
 import torch
+from fastai.callback.core import Callback, CancelValidException
 
 import birdfast
 from birdfast import bird_dls, bird_learner
@@ -28,8 +29,25 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def versions() -> dict[str, str]:
     """What the figures were measured with."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
-    return {"birdfast": birdfast.__version__, "torch": torch.__version__, "fastai": fastai.__version__, "timm": timm.__version__, "device": device}
+    device = (
+        torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+    )
+    return {
+        "birdfast": birdfast.__version__,
+        "torch": torch.__version__,
+        "fastai": fastai.__version__,
+        "timm": timm.__version__,
+        "device": device,
+    }
+
+
+class NoValidation(Callback):
+    """Score the last epoch only: no epoch is picked, so those between cost time for nothing."""
+
+    def before_validate(self) -> None:
+        raise CancelValidException("not now")
 
 
 def train(source: Any, **knobs: Any) -> Any:
@@ -37,7 +55,7 @@ def train(source: Any, **knobs: Any) -> Any:
     started = time.time()
     learn = bird_learner(bird_dls(source, **knobs))
     with learn.no_bar():
-        learn.fit_recipe()
+        learn.fit_recipe(cbs=[NoValidation()])
     learn.lr_used = max(learn.recorder.lrs)
     learn.seconds = time.time() - started
     return learn

@@ -22,7 +22,13 @@ def main(folder: str) -> None:
         learn = train(Path(folder) / "metadata.csv", fold=fold, epochs=EPOCHS, **VARIANTS[variant])
         with learn.no_bar():
             scores = learn.scores()
-        return {"epochs": EPOCHS, "accuracy": scores["accuracy"], "roc_auc": scores["roc_auc"], "lr": learn.lr_used, "seconds": round(learn.seconds)}
+        return {
+            "epochs": EPOCHS,
+            "accuracy": scores["accuracy"],
+            "roc_auc": scores["roc_auc"],
+            "lr": learn.lr_used,
+            "seconds": round(learn.seconds),
+        }
 
     order = ["improved, lr=auto", "baseline", "improved"]
     keys = [{"variant": variant, "fold": fold} for variant in order for fold in range(5)]

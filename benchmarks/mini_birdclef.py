@@ -24,11 +24,17 @@ def score(learn, folder: Path) -> dict[str, float]:
     """Macro ROC-AUC and cmAP of the submission for `folder` against its truth."""
     with tempfile.TemporaryDirectory() as out:
         submission = Predictor(learn).submission(
-            folder / "test_soundscapes", folder / "sample_submission.csv", out=Path(out) / "submission.csv", progress=False
+            folder / "test_soundscapes",
+            folder / "sample_submission.csv",
+            out=Path(out) / "submission.csv",
+            progress=False,
         )
     submission = submission.set_index("row_id") if "row_id" in submission else submission
     truth = pd.read_csv(folder / "solution.csv").set_index("row_id").loc[submission.index, submission.columns]
-    return {"roc_auc": roc_auc(truth.to_numpy(), submission.to_numpy()), "cmap": cmap(truth.to_numpy(), submission.to_numpy())}
+    return {
+        "roc_auc": roc_auc(truth.to_numpy(), submission.to_numpy()),
+        "cmap": cmap(truth.to_numpy(), submission.to_numpy()),
+    }
 
 
 def main(folder: str) -> None:

@@ -28,7 +28,9 @@ def rare_scores(learn) -> dict[str, float]:
     clips, classes = learn.dls.clips, list(learn.dls.vocab)
     with learn.no_bar():
         probabilities, targets = learn.get_preds()
-    targets, probabilities = per_recording(targets.numpy(), probabilities.numpy(), learn.dls.valid.items, learn.dls.bad_files)
+    targets, probabilities = per_recording(
+        targets.numpy(), probabilities.numpy(), learn.dls.valid.items, learn.dls.bad_files
+    )
     counts = clips[~clips["is_valid"]]["primary_label"].value_counts()
     rare = [classes.index(name) for name in rare_third(counts)]
     of_rare = np.isin(targets, rare)
@@ -53,7 +55,11 @@ def main(folder: str) -> None:
         test = {f"soundscape_{name}": value for name, value in score(learn, data).items()}
         return {"epochs": EPOCHS, **rare_scores(learn), **test, "lr": learn.lr_used, "seconds": round(learn.seconds)}
 
-    keys = [{"variant": variant, "seed": seed} for seed in range(3 if torch.cuda.is_available() else 1) for variant in VARIANTS]
+    keys = [
+        {"variant": variant, "seed": seed}
+        for seed in range(3 if torch.cuda.is_available() else 1)
+        for variant in VARIANTS
+    ]
     table = measure("synth206", keys, run, command="python benchmarks/synth206.py FOLDER")
     print(spread(table, ["variant"], ["accuracy", "roc_auc", "rare_accuracy", "rare_roc_auc", "soundscape_roc_auc"]))
 

@@ -1,6 +1,6 @@
 """Write README's table of results from the csv files in benchmarks/results.
 
-    python benchmarks/table.py
+python benchmarks/table.py
 """
 
 from __future__ import annotations
@@ -39,13 +39,21 @@ def table() -> str:
             columns[heading.format(n=groups.size().max())] = groups.apply(cell, percent="accuracy" in column)
     frame = pd.DataFrame(columns).reindex(["baseline", "improved", "improved, lr=auto"]).fillna("not run")
     lines = ["| recipe | " + " | ".join(frame) + " |", "|---" * (len(frame.columns) + 1) + "|"]
-    return "\n".join(lines + [f"| `{name}` | " + " | ".join(row) + " |" for name, row in zip(frame.index, frame.to_numpy(), strict=True)])
+    return "\n".join(
+        lines
+        + [f"| `{name}` | " + " | ".join(row) + " |" for name, row in zip(frame.index, frame.to_numpy(), strict=True)]
+    )
 
 
 def main() -> None:
     """Put the table between README's markers."""
     readme = ROOT / "README.md"
-    text = re.sub(r"<!-- results -->.*?<!-- end of results -->", f"<!-- results -->\n{table()}\n<!-- end of results -->", readme.read_text(), flags=re.S)
+    text = re.sub(
+        r"<!-- results -->.*?<!-- end of results -->",
+        f"<!-- results -->\n{table()}\n<!-- end of results -->",
+        readme.read_text(),
+        flags=re.S,
+    )
     readme.write_text(text)
 
 

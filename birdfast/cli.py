@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
+import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from birdfast import __version__
-from birdfast.commands.options import (
-    RECIPE_FILE,
-    default_out,
-    read_columns,
-    read_knobs,
-    read_lr,
-    resumed_recipe,
-    source_words,
-)
-from birdfast.commands.shell import INTERRUPTED, Commands
+from birdfast.commands.options import default_out, how_to_resume, read_columns, read_knobs, read_lr, resumed_recipe
+from birdfast.commands.shell import INTERRUPTED, Commands, listing, score_lines
 from birdfast.recipe import RECIPES, get_recipe
 
 app = typer.Typer(
@@ -77,9 +69,8 @@ def _main(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version")
     ] = False,
 ) -> None:
-    if debug:
-        os.environ["BIRDFAST_DEBUG"] = "1"
     os.environ.setdefault("MPLBACKEND", "Agg")
+    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)  # timm's, on each import
 
 
 @app.command()
@@ -180,11 +171,11 @@ def train(
     try:
         summary = train_run(source, wanted, folder, resume=resume, columns=columns, num_workers=workers)
     except KeyboardInterrupt:
-        typer.echo(f"\nbirdfast: stopped{_how_to_resume(source, columns, folder)}", err=True)
+        typer.echo(f"\nbirdfast: stopped{how_to_resume(source, columns, folder)}", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    typer.echo(_table(summary["metrics"]))
+    typer.echo(score_lines(summary["metrics"]))
     typer.echo(f"{summary['seconds']:.0f} s at lr={summary['lr']:.2g}; everything is in {folder}:")
-    typer.echo(_listing(folder))
+    typer.echo(listing(folder))
     typer.echo(f"next: birdfast doctor {folder}")
 
 
@@ -224,10 +215,10 @@ def evaluate(
     result = judge(model, source, **options)  # type: ignore[arg-type]
     scorable = int(result.per_class["auc"].notna().sum())
     typer.echo(f"scored {result.what}")
-    typer.echo(f"{len(result.targets)} rows, {scorable} of {len(result.classes)} classes have both a call and none")
-    typer.echo(_table(result.summary))
+    typer.echo(f"{len(result.targets)} rows, {scorable} of {len(result.classes)} classes can be ranked")
+    typer.echo(score_lines(result.summary))
     if out:
-        typer.echo(f"everything is in {result.write(out)}:\n{_listing(out)}")
+        typer.echo(f"everything is in {result.write(out)}:\n{listing(out)}")
 
 
 @app.command()
@@ -253,7 +244,8 @@ def predict(
     from birdfast.commands.predict import predict as score
 
     table = score(model, paths, out, step=step, submission=submission, batch_size=batch_size, workers=workers)
-    typer.echo(f"wrote {len(table)} rows to {out}")
+    if submission is None:  # which says so itself
+        typer.echo(f"wrote {len(table)} rows to {out}")
 
 
 @app.command()
@@ -270,27 +262,6 @@ def export(
     from birdfast.commands.export import export as write
 
     typer.echo(f"wrote {write(source, out)}")
-
-
-NAMES = {
-    "accuracy": "accuracy", "top5": "top-5 accuracy", "roc_auc": "macro ROC-AUC", "cmap": "cmAP",
-    "padded_cmap": "padded cmAP", "macro_f1": "macro F1",
-}  # fmt: skip
-
-
-def _table(scores: dict[str, float]) -> str:
-    return "\n".join(f"  {NAMES.get(name, name):<15} {value:.4f}" for name, value in scores.items())
-
-
-def _listing(folder: Path) -> str:
-    return "  " + ", ".join(sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")))
-
-
-def _how_to_resume(source: str, columns: dict[str, str], folder: Path) -> str:
-    if not (folder / RECIPE_FILE).is_file():
-        return ""
-    words = f"{source_words(source, columns)} --out {shlex.quote(str(folder))}"
-    return f"; the epochs that ended are kept, go on with: birdfast train {words} --resume"
 
 
 def main() -> None:

@@ -83,6 +83,7 @@ class Recipe:
     # validation: every full window of a recording, averaged
     n_folds: int = 5
     fold: int = 0
+    group: str = "author"  # rows that agree in this column stay on one side; "none": recordings alone
     max_windows: int = 12  # windows scored a recording, spread evenly, so that one long file does not hold up an epoch
     max_bad: float = 0.05  # share of unreadable files at which training stops
 
@@ -177,7 +178,9 @@ def _check_values(r: Recipe) -> None:
     if r.win_length > r.n_fft:
         raise BirdfastError(f"win_length ({r.win_length}) must not exceed n_fft ({r.n_fft})")
     if not (r.n_folds >= 2 and 0 <= r.fold < r.n_folds):
-        raise BirdfastError(f"fold must lie between 0 and n_folds - 1, with n_folds >= 2; they are {r.fold} and {r.n_folds}")
+        raise BirdfastError(
+            f"fold must lie between 0 and n_folds - 1, with n_folds >= 2; they are {r.fold} and {r.n_folds}"
+        )
     if r.secondary != "ignore" and r.task == "single":
         raise BirdfastError(f"secondary={r.secondary!r} needs task='multi': a single-label clip has one species only")
     if r.task == "multi" and r.activation == "softmax":

@@ -42,7 +42,9 @@ def tiny_table(tiny_birds) -> pd.DataFrame:
         {
             "path": [str(f) for f in files],
             "primary_label": [f.parent.name for f in files],
-            "secondary_labels": [["species2"] if f.parent.name == "species0" and int(f.stem) < 5 else [] for f in files],
+            "secondary_labels": [
+                ["species2"] if f.parent.name == "species0" and int(f.stem) < 5 else [] for f in files
+            ],
             "author": [f"recordist{int(f.stem) // 2}" for f in files],
         }
     )

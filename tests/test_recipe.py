@@ -15,8 +15,21 @@ def test_every_preset_survives_a_file(name, suffix, tmp_path):
 
 
 def test_baseline_and_improved_differ_just_in_the_remedies():
-    differ = {f.name for f in dataclasses.fields(Recipe) if getattr(RECIPES["baseline"], f.name) != getattr(RECIPES["improved"], f.name)}
-    assert differ == {"name", "lr", "schedule", "mixup_alpha", "sampling_power", "time_masks", "freq_masks", "label_smoothing"}
+    differ = {
+        f.name
+        for f in dataclasses.fields(Recipe)
+        if getattr(RECIPES["baseline"], f.name) != getattr(RECIPES["improved"], f.name)
+    }
+    assert differ == {
+        "name",
+        "lr",
+        "schedule",
+        "mixup_alpha",
+        "sampling_power",
+        "time_masks",
+        "freq_masks",
+        "label_smoothing",
+    }
 
 
 @pytest.mark.parametrize(

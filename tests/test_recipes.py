@@ -22,7 +22,10 @@ def test_the_quickstart_notebook_runs(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_the_demo_runs(tmp_path):
-    env = os.environ | {"BIRDFAST_DEMO": str(tmp_path / "demo"), "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    env = os.environ | {
+        "BIRDFAST_DEMO": str(tmp_path / "demo"),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
     done = subprocess.run(["bash", ROOT / "recipes" / "demo.sh"], env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert (tmp_path / "demo" / "submission.csv").exists()

@@ -124,7 +124,7 @@ def _recordings(source: Source, recipe: Recipe, fold: int | None) -> tuple[str, 
         )
     # Training leaves out what it cannot read before it splits.
     recordings = recordings[read_headers(recordings["path"])["error"].isna().to_numpy()].reset_index(drop=True)
-    held_out = recordings[split(recordings, n_folds=recipe.n_folds, fold=fold, seed=recipe.seed)]
+    held_out = recordings[split(recordings, n_folds=recipe.n_folds, fold=fold, group=recipe.group, seed=recipe.seed)]
     whose = "which the model held out" if fold == recipe.fold else f"which the model, holding out {recipe.fold}, knows"
     return f"{len(held_out)} recordings of fold {fold} of {source.root or source.layout}, {whose}", held_out
 
@@ -141,8 +141,12 @@ def _score_recordings(predictor: Any, recordings: pd.DataFrame) -> tuple[np.ndar
     if not known.all():
         note(f"{(~known).sum()} of {len(known)} recordings have a label that the model does not know: left out")
     rows = recordings[known].reset_index(drop=True)
-    windows = predictor.predict(rows["path"].unique().tolist(), max_bad=predictor.recipe.max_bad)
+    whole = bool(rows[["start_time", "end_time"]].isna().all(axis=None))  # then full windows, as in validation
+    paths, max_bad = rows["path"].unique().tolist(), predictor.recipe.max_bad
+    windows = predictor.predict(paths, last="drop" if whole else "pad", max_bad=max_bad)
     row, column = _windows_of(rows, windows)
+    if len(unscored := set(rows.index) - set(row)):
+        note(f"{len(unscored)} of {len(rows)} recordings have no scores: left out")
     keys, averages = average_by(rows.index[row], windows.to_numpy()[column])
     return rows["primary_label"].map(index).to_numpy()[keys], averages
 

@@ -84,3 +84,11 @@ def resumed_recipe(out: Path, recipe: str | None, knobs: Mapping[str, Any]) -> R
         listed = ", ".join(f"{name} ({old[name]!r} to {new[name]!r})" for name in changed[:3])
         raise BirdfastError(f"a run goes on with its own recipe, only --epochs may change; you changed {listed}")
     return stored.with_(epochs=knobs.get("epochs", stored.epochs))
+
+
+def how_to_resume(source: str, columns: Mapping[str, Any], out: Path) -> str:
+    """What to type to go on with the run in `out`; empty if it has not begun."""
+    if not (out / RECIPE_FILE).is_file():
+        return ""
+    words = f"{source_words(source, columns)} --out {shlex.quote(str(out))}"
+    return f"; the epochs that ended are kept, go on with: birdfast train {words} --resume"

@@ -1,9 +1,11 @@
-"""How a command ends: with its result, or with a sentence."""
+"""What a command says at its end: its result, or what went wrong, in a sentence."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -12,6 +14,10 @@ from typer.core import TyperGroup
 from birdfast.errors import BirdfastError
 
 INTERRUPTED = 130  # as shells report a process that Ctrl-C ended
+NAMES = {
+    "accuracy": "accuracy", "top5": "top-5 accuracy", "roc_auc": "macro ROC-AUC", "cmap": "cmAP",
+    "padded_cmap": "padded cmAP", "macro_f1": "macro F1",
+}  # fmt: skip
 
 
 class Commands(TyperGroup):
@@ -26,7 +32,7 @@ class Commands(TyperGroup):
             raise typer.Exit(INTERRUPTED) from None
         except Exception as error:
             text = sentence(error)
-            if text is None or os.environ.get("BIRDFAST_DEBUG", "0") not in ("", "0"):
+            if text is None or ctx.params.get("debug") or os.environ.get("BIRDFAST_DEBUG", "0") not in ("", "0"):
                 raise
             _say(text)
             raise typer.Exit(1) from None
@@ -52,3 +58,13 @@ def _bare(message: str) -> str:
     if "Original Traceback" in message:
         message = message.strip().splitlines()[-1].partition(": ")[2] or message
     return re.sub(r"^Exception occured in `\w+` when calling event `\w+`:\s*", "", message)
+
+
+def score_lines(scores: Mapping[str, float]) -> str:
+    """Metrics as a person reads them, a line each."""
+    return "\n".join(f"  {NAMES.get(name, name):<15} {value:.4f}" for name, value in scores.items())
+
+
+def listing(folder: Path) -> str:
+    """The names of what lies in a folder, in one line."""
+    return "  " + ", ".join(sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")))

@@ -51,21 +51,27 @@ def train_run(
     BirdfastError
         For a folder that is taken or not to be resumed, and for data that cannot be trained on.
     """
+    from birdfast.models.backbone import check_backbone
     from birdfast.training.blocks import bird_dls
     from birdfast.training.learner import bird_learner
+    from birdfast.training.progress import quiet_unless_watched
 
     out, started = Path(out), time.monotonic()
     check_out(out, resume=resume)
+    check_backbone(recipe.backbone)
     found = read_source(source, **(columns or {}))
     out.mkdir(parents=True, exist_ok=True)
     bad_files = BadFiles(out / "bad_files.jsonl")
     if not resume:
         Path(bad_files.path).unlink(missing_ok=True)
     dls = bird_dls(found, recipe, num_workers=num_workers, device=device, bad_files=bad_files)
+    if resume:
+        _check_same_data(out, dls)
     learn = bird_learner(dls, path=out)
     recipe.save(out / RECIPE)
     _describe_data(out, dls, source, columns)
-    learn.fit_recipe(run=out, resume=resume)
+    with quiet_unless_watched(learn) as cbs:
+        learn.fit_recipe(run=out, resume=resume, cbs=cbs)
     return write_results(learn, out, seconds=time.monotonic() - started)
 
 
@@ -79,12 +85,26 @@ def check_out(out: Path, *, resume: bool) -> None:
         raise BirdfastError(f"{out} already holds a run: go on with it by --resume, or give another folder with --out")
 
 
+def _check_same_data(out: Path, dls: Any) -> None:
+    """Refuse to go on with other data than the run began with."""
+    if not (out / SPLIT).is_file():
+        return
+    before = pd.read_csv(out / SPLIT, dtype={"path": str, "primary_label": str})
+    after = dls.clips.drop_duplicates("recording")
+    if set(before["primary_label"]) != set(after["primary_label"]):
+        raise BirdfastError(
+            f"{out} was trained on other classes: resume it with its own data, {out / SPLIT} lists them"
+        )
+    if changed := len(set(before["path"]) ^ set(after["path"])):
+        note(f"{changed} recordings came or went since the run began")
+
+
 def _describe_data(out: Path, dls: Any, source: Any, columns: Mapping[str, Any] | None) -> None:
     """What is trained on, so that the run explains itself while it is going."""
     from birdfast.plots import plot_class_counts
 
     recordings = dls.clips.drop_duplicates("recording")
-    n_valid = int(recordings["is_valid"].sum())
+    n_valid, valid = int(recordings["is_valid"].sum()), recordings.loc[recordings["is_valid"], "primary_label"]
     data = {
         "source": str(source),
         "columns": {name: str(value) for name, value in (columns or {}).items()},
@@ -92,6 +112,7 @@ def _describe_data(out: Path, dls: Any, source: Any, columns: Mapping[str, Any] 
         "n_classes": len(dls.vocab),
         "n_train": len(recordings) - n_valid,
         "n_valid": n_valid,
+        "commonest": float(valid.value_counts(normalize=True).max()),
         "leaks": dls.leaks.line(),
     }
     (out / DATA).write_text(json.dumps(data, indent=2) + "\n")
@@ -110,6 +131,8 @@ def write_results(learn: Any, out: Path, *, seconds: float) -> dict[str, Any]:
     from birdfast.evaluation import metrics
     from birdfast.inference.bundle import as_bundle, save_bundle
 
+    if (leftover := out / "models").is_dir() and not any(leftover.iterdir()):
+        leftover.rmdir()  # of lr_find
     counts = train_counts(learn.dls)
     bundle = as_bundle(learn)
     bundle.extra["train_counts"] = {name: int(count) for name, count in counts.items()}

@@ -14,6 +14,8 @@ from birdfast.doctor.run import Run, best, read_run
 from birdfast.recordings.bad_files import BadFiles
 
 OVERFIT = 0.1  # share by which the validation loss must rise above its lowest
+EARLY = 3  # epochs before which nothing is certain
+BEGUN_AUC = 0.75  # the least that an accuracy near chance must come with
 RISES = 0.01  # gain of ROC-AUC over the last quarter that promises more
 SMALL, MANY = 2000, 10_000  # training recordings
 _AUGMENT = ("--set mixup_alpha=0.4", "--set time_masks=2", "--set freq_masks=2")
@@ -53,10 +55,10 @@ def _check_losses(run: Run) -> Iterator[Finding]:
         if len(where):
             how = f"became NaN or infinite in epoch {where[0]}"
         yield Finding("loss", "fail", f"the loss {how}: it diverged", "a lower learning rate")
-    elif len(train) < 2:
-        yield Finding("loss", "ok", f"training loss {train[0]:.3f} after one epoch: too early to tell")
     elif run.loss_fell:
         yield Finding("loss", "ok", f"the training loss fell from {train[0]:.3f} to {train[-1]:.3f}")
+    elif len(train) < EARLY:
+        yield Finding("loss", "ok", f"training loss {train[-1]:.3f} in epoch {len(train) - 1}: too early to tell")
     else:
         yield Finding("loss", "fail", f"the training loss does not fall: {train[0]:.3f} to {train[-1]:.3f}", _BELOW)
 
@@ -65,24 +67,27 @@ def _check_learned(run: Run) -> Finding:
     accuracy, auc = best(run.column("accuracy")), best(run.column("roc_auc"))
     times = f" ({accuracy / run.chance:.1f} times chance)" if run.chance and not math.isnan(accuracy) else ""
     text = f"best validation accuracy {accuracy:.1%}{times}, ROC-AUC {auc:.3f}"
+    if run.data.get("commonest", 0) > 2 * run.chance:
+        text += f"; always naming the commonest class gives {run.data['commonest']:.1%}"
     details = {"accuracy": accuracy, "roc_auc": auc}
+    if run.knows_nothing and len(run.history) < EARLY:
+        return Finding("learned", "warn", f"{text}: no better than guessing, and early", details=details)
     if run.knows_nothing:
         return Finding("learned", "fail", f"{text}: no better than guessing", _BELOW, details)
-    if run.chance and accuracy <= 2 * run.chance and auc < 0.75:
+    if run.blind or (run.guessed and auc < BEGUN_AUC):
         return Finding("learned", "warn", f"{text}: it has begun to learn, no more", details=details)
     return Finding("learned", "ok", text, details=details)
 
 
 def _check_later(run: Run) -> Iterator[Finding]:
     """Over-fitting, and whether more epochs would help."""
-    if run.diverged or len(run.history) < 3:
+    if run.diverged or len(run.history) < EARLY:
         return
     valid, auc = run.column("valid_loss"), run.column("roc_auc")
     lowest = int(valid.argmin())
     if run.loss_fell and lowest < len(valid) - 1 and valid[-1] > (1 + OVERFIT) * valid[lowest]:
         text = f"it over-fits: validation loss was lowest in epoch {lowest} ({valid[lowest]:.3f}), now {valid[-1]:.3f}"
-        remedy = f"stop earlier (--epochs {lowest + 1}), or augment: {run.again(*_AUGMENT)}"
-        yield Finding("overfit", "warn", text, remedy)
+        yield Finding("overfit", "warn", text, f"stop earlier (--epochs {lowest + 1}), or {_against_overfit(run)}")
     else:
         yield Finding("overfit", "ok", "the validation loss does not rise against the training loss")
     quarter = max(1, len(auc) // 4)
@@ -92,6 +97,12 @@ def _check_later(run: Run) -> Iterator[Finding]:
         yield Finding("plateau", "warn", text, f"go on: {run.go_on(2 * len(auc))}")
     elif len(auc):
         yield Finding("plateau", "ok", f"ROC-AUC has settled ({gain:+.3f} in the last quarter)")
+
+
+def _against_overfit(run: Run) -> str:
+    if run.recipe.mixup_alpha or run.recipe.time_masks or run.recipe.freq_masks:
+        return f"hold it back: {run.again('--set dropout=0.5', '--set weight_decay=0.1')}"
+    return f"augment: {run.again(*_AUGMENT)}"
 
 
 def _check_lr(run: Run) -> Iterator[Finding]:
@@ -184,7 +195,7 @@ def _advise(run: Run, findings: list[Finding]) -> Finding:
 def _advise_blind(run: Run) -> Finding:
     """Nothing learned, and the loss has not fallen far: too slow, too short, or too little data for the task."""
     lr, n = _lr(run), run.data.get("n_train") or 0
-    if len(run.history) < 3:
+    if len(run.history) < EARLY:
         return Finding("advice", "warn", "too early to tell", run.go_on(max(10, run.recipe.epochs)))
     if run.recipe.weights == "random" and n < MANY:
         cause = f"{n} recordings are too few to start from random weights"

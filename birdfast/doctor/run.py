@@ -45,11 +45,20 @@ class Run:
         return 1 / self.n_classes if self.n_classes else 0.0
 
     @property
+    def blind(self) -> bool:
+        """A ranking like a coin's."""
+        auc = best(self.column("roc_auc"))
+        return math.isnan(auc) or auc < BLIND_AUC
+
+    @property
+    def guessed(self) -> bool:
+        """Accuracy within twice of chance (few classes: half the way to 1), or that of naming the commonest class."""
+        limit = min(2 * self.chance, (1 + self.chance) / 2)
+        return best(self.column("accuracy")) <= max(limit, float(self.data.get("commonest") or 0) + 1e-6)
+
+    @property
     def knows_nothing(self) -> bool:
-        """Accuracy within twice of chance (for few classes: half the way to 1) and a ranking like a coin's."""
-        accuracy, auc = best(self.column("accuracy")), best(self.column("roc_auc"))
-        blind = auc < BLIND_AUC if not math.isnan(auc) else True
-        return accuracy <= min(2 * self.chance, (1 + self.chance) / 2) and blind
+        return self.guessed and self.blind
 
     @property
     def loss_fell(self) -> bool:

@@ -60,9 +60,8 @@ def check_rates(headers: pd.DataFrame, recipe: Recipe) -> Iterator[Finding]:
     good = headers[headers["error"].isna()]
     rates, channels = good["sample_rate"].value_counts(), good["channels"].value_counts()
     mixed = ", ".join(f"{rate} Hz ({count})" for rate, count in rates.items())
-    tracks = ", ".join(
-        f"{ {1: 'mono', 2: 'stereo'}.get(n, f'{n} channels') } ({k})" for n, k in channels.to_dict().items()
-    )
+    names: dict[object, str] = {1: "mono", 2: "stereo"}
+    tracks = ", ".join(f"{names.get(n, f'{n} channels')} ({count})" for n, count in channels.items())
     details = {"sample_rates": rates.to_dict(), "channels": channels.to_dict()}
     low = good["sample_rate"] < 2 * recipe.fmax
     if low.mean() > FEW:

@@ -151,7 +151,7 @@ def _identical(paths: list[str]) -> list[list[str]]:
 def _check_split(recordings: pd.DataFrame, recipe: Recipe) -> Iterator[Finding]:
     """What training and validation share, and whether there is enough of both."""
     try:
-        is_valid = split(recordings, n_folds=recipe.n_folds, fold=recipe.fold, seed=recipe.seed)
+        is_valid = split(recordings, n_folds=recipe.n_folds, fold=recipe.fold, group=recipe.group, seed=recipe.seed)
     except BirdfastError as error:
         yield Finding("split", "fail", str(error))
         return

@@ -72,7 +72,8 @@ def weights_at_hand(name: str) -> str | None:
     """Where pretrained weights of `name` lie on this machine: "package", "hub cache", or None."""
     if _packaged(name):
         return "package"
-    repo = timm.get_pretrained_cfg(name).hf_hub_id if timm.is_model(name.partition(".")[0]) else None
+    config = timm.get_pretrained_cfg(name) if timm.is_model(name.partition(".")[0]) else None
+    repo = config.hf_hub_id if config else None
     if repo:
         from huggingface_hub import try_to_load_from_cache
 
@@ -106,7 +107,9 @@ def _packaged(name: str) -> bool:
 
 def _from_file(name: str, path: Path, options: dict[str, Any]) -> nn.Module:
     if not path.is_file():
-        raise BirdfastError(f"no weights at {path}: give 'pretrained', 'random' or the path of a timm checkpoint of {name}")
+        raise BirdfastError(
+            f"no weights at {path}: give 'pretrained', 'random' or the path of a timm checkpoint of {name}"
+        )
     try:
         return timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"file": str(path)}, **options)
     except (RuntimeError, KeyError, OSError, ValueError) as error:
@@ -122,8 +125,10 @@ def _from_hub(name: str, options: dict[str, Any]) -> nn.Module:
         return timm.create_model(name, pretrained=True, **options)
     except RuntimeError as error:
         raise BirdfastError(f"timm has no pretrained weights for {name} ({_first_line(error)}): {remedies}") from error
-    except Exception as error:  # noqa: BLE001 - the hub client raises its own, httpx's and the system's errors
-        raise BirdfastError(f"the pretrained weights of {name} could not be downloaded ({_first_line(error)}): {remedies}") from error
+    except Exception as error:
+        raise BirdfastError(
+            f"the pretrained weights of {name} could not be downloaded ({_first_line(error)}): {remedies}"
+        ) from error
 
 
 def _first_line(error: Exception) -> str:

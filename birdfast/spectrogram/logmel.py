@@ -32,7 +32,14 @@ def mel_to_hz(mel: np.ndarray, *, mel_scale: str) -> np.ndarray:
 
 
 def mel_filterbank(
-    *, sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float, mel_scale: str = "slaney", mel_norm: str = "slaney"
+    *,
+    sample_rate: int,
+    n_fft: int,
+    n_mels: int,
+    fmin: float,
+    fmax: float,
+    mel_scale: str = "slaney",
+    mel_norm: str = "slaney",
 ) -> np.ndarray:
     """Triangular filters, float32 ``(n_mels, 1 + n_fft // 2)``; equal to ``librosa.filters.mel``.
 
@@ -90,11 +97,22 @@ class LogMel(nn.Module):
         normalize: str = "standard",
     ) -> None:
         super().__init__()
-        self.sample_rate, self.n_fft, self.win_length, self.hop_length = sample_rate, n_fft, win_length or n_fft, hop_length
+        self.sample_rate, self.n_fft, self.win_length, self.hop_length = (
+            sample_rate,
+            n_fft,
+            win_length or n_fft,
+            hop_length,
+        )
         self.n_mels, self.fmin, self.fmax, self.power, self.top_db = n_mels, fmin, fmax, power, top_db
         self.mel_scale, self.mel_norm, self.normalize = mel_scale, mel_norm, normalize
         filters = mel_filterbank(
-            sample_rate=sample_rate, n_fft=n_fft, n_mels=n_mels, fmin=fmin, fmax=fmax, mel_scale=mel_scale, mel_norm=mel_norm
+            sample_rate=sample_rate,
+            n_fft=n_fft,
+            n_mels=n_mels,
+            fmin=fmin,
+            fmax=fmax,
+            mel_scale=mel_scale,
+            mel_norm=mel_norm,
         )
         # Not part of the state dict: they follow from the recipe, and weights must not disagree with it.
         self.register_buffer("window", torch.hann_window(self.win_length), persistent=False)

@@ -25,7 +25,9 @@ def AudioBlock(sample_rate=32_000, duration=5.0, pad="repeat", logmel=None, bad_
     "Files or Clips to spectrograms: reads `duration` s, at random in training; `logmel=False` leaves the waveform"
     logmel = LogMel(sample_rate=sample_rate, fmax=min(16_000, sample_rate / 2)) if logmel is None else logmel
     if logmel and logmel.sample_rate != sample_rate:
-        raise BirdfastError(f"the LogMel is made for {logmel.sample_rate} Hz, the audio is read at {sample_rate} Hz: make them equal")
+        raise BirdfastError(
+            f"the LogMel is made for {logmel.sample_rate} Hz, the audio is read at {sample_rate} Hz: make them equal"
+        )
     batch_tfms = [AudioToSpec(logmel)] if logmel else []
     return TransformBlock(item_tfms=[ReadClip(sample_rate, duration, pad, bad_files)], batch_tfms=batch_tfms)
 
@@ -154,7 +156,7 @@ def bird_dls(source, recipe="improved", *, num_workers=None, device=None, bad_fi
     check_labels(source.recordings, source.classes)
     bad_files = bad_files or BadFiles()
     recordings = readable(source.recordings, recipe, bad_files)
-    is_valid = split(recordings, n_folds=recipe.n_folds, fold=recipe.fold, seed=recipe.seed)
+    is_valid = split(recordings, n_folds=recipe.n_folds, fold=recipe.fold, group=recipe.group, seed=recipe.seed)
     clips = clips_table(recordings, is_valid, recipe)
     train = clips[~clips["is_valid"]]
     _check_train(train, recipe)
@@ -194,7 +196,9 @@ def _check_rate(recordings, recipe):
     low = recordings["sample_rate"] < 2 * recipe.fmax
     if low.any():
         top = int(recordings.loc[low, "sample_rate"].min()) // 2
-        note(f"{low.sum()} of {len(recordings)} recordings hold no sound up to fmax={recipe.fmax:.0f} Hz: consider fmax={top}")
+        note(
+            f"{low.sum()} of {len(recordings)} recordings hold no sound up to fmax={recipe.fmax:.0f} Hz: consider fmax={top}"
+        )
 
 
 def _introduce(dls, recordings, is_valid):
@@ -208,4 +212,3 @@ def _introduce(dls, recordings, is_valid):
     note(dls.leaks.line())
     if len(recordings) < 2000 and dls.recipe.lr != "auto" and dls.recipe.lr <= 1e-4:
         note(f"lr={dls.recipe.lr:g} suits tens of thousands of recordings, not {len(recordings)}: consider lr='auto'")
-

@@ -1,7 +1,6 @@
 """Callbacks that let a run be stopped, resumed and read: checkpoints, history, seeds, broken files."""
 
 import json
-import os
 import random
 from pathlib import Path
 
@@ -44,7 +43,7 @@ class StopOnBadFiles(Callback):
 
 
 class Checkpoints(Callback):
-    "After each epoch: the last and the best weights, the history and where the run stands, all written so that a kill loses nothing"
+    "The last and the best weights, the history and where the run stands, written each epoch so that a kill loses nothing"
 
     order = 65  # after the Recorder (50) has logged the epoch
 
@@ -81,7 +80,7 @@ def _replace(path, write):
     "Write beside `path`, then put in its place at once"
     temporary = path.with_name("." + path.name)
     write(temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def read_state(folder):
@@ -92,7 +91,9 @@ def read_state(folder):
     try:
         state = json.loads((folder / "state.json").read_text())
     except json.JSONDecodeError as error:
-        raise BirdfastError(f"{folder / 'state.json'} is damaged ({error}): start the run anew in another folder") from None
+        raise BirdfastError(
+            f"{folder / 'state.json'} is damaged ({error}): start the run anew in another folder"
+        ) from None
     history = pd.read_csv(folder / "history.csv")
     return state, history[history["epoch"] <= state.get("epoch", -1)].to_dict("records")
 
@@ -101,7 +102,9 @@ def load_last(learn, folder, state):
     "Weights and optimiser state of the last finished epoch"
     file = Path(folder) / state["last"]
     if not file.exists():
-        raise BirdfastError(f"{file} is gone, which {folder}/state.json names: the run cannot be resumed, start it in another folder")
+        raise BirdfastError(
+            f"{file} is gone, which {folder}/state.json names: the run cannot be resumed, start it in another folder"
+        )
     if learn.opt is None:
         learn.create_opt()
     load_model(file, learn.model, learn.opt, device=learn.dls.device)

@@ -71,7 +71,9 @@ class BirdLearner(Learner):
         with self.no_logging():
             # A tenth of where the loss is lowest: fastai's "valley" lies three times lower, too low for the few
             # epochs and recordings for which "auto" is there (measured on ESC-10).
-            lr = float(self.lr_find(start_lr=1e-4, end_lr=1.0, num_it=25, show_plot=False, suggest_funcs=[minimum]).minimum)
+            lr = float(
+                self.lr_find(start_lr=1e-4, end_lr=1.0, num_it=25, show_plot=False, suggest_funcs=[minimum]).minimum
+            )
         note(f"lr_find suggests {lr:.2g}")
         return lr
 
@@ -140,7 +142,7 @@ def bird_learner(dls, *, backbone=None, weights=None, metrics=None, cbs=None, pa
     torch.manual_seed(recipe.seed)  # the head's first weights
     learn = BirdLearner(
         dls, create_model(recipe, len(dls.vocab)), loss_func=create_loss(recipe), splitter=bird_splitter,
-        metrics=bird_metrics() if metrics is None else metrics, cbs=cbs, wd=recipe.weight_decay, path=path or Path("."), **kwargs,
+        metrics=bird_metrics() if metrics is None else metrics, cbs=cbs, wd=recipe.weight_decay, path=path or Path(), **kwargs,
     )  # fmt: skip
     learn.recipe = recipe
     device = torch.device(dls.device)

@@ -3,7 +3,6 @@
 import sys
 
 import torch
-from fastai.data.core import show_batch, show_results
 from fastai.vision.data import get_grid
 from plum import dispatch
 
@@ -66,7 +65,18 @@ def _play_batch(x, labels, max_n):
 
 
 @dispatch
-def show_batch(x: AudioSpectrogram | AudioTensor, y, samples, ctxs=None, max_n=6, nrows=None, ncols=None, figsize=None, hear=True, **kwargs):  # noqa: F811, E501
+def show_batch(
+    x: AudioSpectrogram | AudioTensor,
+    y,
+    samples,
+    ctxs=None,
+    max_n=6,
+    nrows=None,
+    ncols=None,
+    figsize=None,
+    hear=True,
+    **kwargs,
+):
     "Spectrograms with their labels, and players"
     ctxs = ctxs or _grid(samples, max_n, nrows, ncols, figsize)
     labels = [_label(s[1]) if len(s) > 1 else "" for s in samples[:max_n]]
@@ -79,7 +89,19 @@ def show_batch(x: AudioSpectrogram | AudioTensor, y, samples, ctxs=None, max_n=6
 
 
 @dispatch
-def show_results(x: AudioSpectrogram | AudioTensor, y, samples, outs, ctxs=None, max_n=6, nrows=None, ncols=None, figsize=None, hear=True, **kwargs):  # noqa: F811, E501
+def show_results(
+    x: AudioSpectrogram | AudioTensor,
+    y,
+    samples,
+    outs,
+    ctxs=None,
+    max_n=6,
+    nrows=None,
+    ncols=None,
+    figsize=None,
+    hear=True,
+    **kwargs,
+):
     "Spectrograms with truth and prediction, and players"
     ctxs = ctxs or _grid(samples, max_n, nrows, ncols, figsize)
     pairs = [(_label(s[1]), _label(o[0])) for s, o in zip(samples[:max_n], outs)]

@@ -22,6 +22,7 @@ ORDER = {"ReadClip": 0, "AudioToSpec": 20, "MaskFreq": 60, "MaskTime": 61}
 @dataclass(frozen=True)
 class Clip:
     "A stretch of a recording: what an item is before it is read; times in seconds, `end_time` None for the end of the file"
+
     path: str
     start_time: float = 0.0
     end_time: float | None = None
@@ -84,7 +85,13 @@ class ReadClip(RandTransform):
         clip = o if isinstance(o, Clip) else Clip(str(o))
         try:
             start = self._start(clip)
-            wave = read_clip(clip.path, start_time=start, duration=self._length(clip, start), sample_rate=self.sample_rate, pad=self.pad)
+            wave = read_clip(
+                clip.path,
+                start_time=start,
+                duration=self._length(clip, start),
+                sample_rate=self.sample_rate,
+                pad=self.pad,
+            )
             wave = fit(wave, round(self.duration * self.sample_rate), pad=self.pad)
             return AudioTensor(torch.from_numpy(wave)[None], sample_rate=self.sample_rate)
         except AudioError as error:

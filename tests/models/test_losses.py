@@ -15,7 +15,9 @@ def logits():
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_equals_fastai_on_class_indices(logits, smoothing):
     y = torch.tensor([0, 1, 2, 3, 0, 1])
-    torch.testing.assert_close(LabelSmoothingCrossEntropy(smoothing)(logits, y), LabelSmoothingCrossEntropyFlat(eps=smoothing)(logits, y))
+    torch.testing.assert_close(
+        LabelSmoothingCrossEntropy(smoothing)(logits, y), LabelSmoothingCrossEntropyFlat(eps=smoothing)(logits, y)
+    )
 
 
 def test_soft_targets_equal_the_weighted_sum_of_hard_ones(logits):

@@ -16,13 +16,27 @@ def chirp():
 
 @pytest.mark.parametrize("mel_scale", ["slaney", "htk"])
 @pytest.mark.parametrize("mel_norm", ["slaney", "none"])
-@pytest.mark.parametrize(("sample_rate", "n_fft", "n_mels", "fmin", "fmax"), [(32000, 2048, 128, 20, 16000), (22050, 1024, 64, 0, 8000)])
+@pytest.mark.parametrize(
+    ("sample_rate", "n_fft", "n_mels", "fmin", "fmax"), [(32000, 2048, 128, 20, 16000), (22050, 1024, 64, 0, 8000)]
+)
 def test_filterbank_equals_librosa(mel_scale, mel_norm, sample_rate, n_fft, n_mels, fmin, fmax):
     theirs = librosa.filters.mel(
-        sr=sample_rate, n_fft=n_fft, n_mels=n_mels, fmin=fmin, fmax=fmax, htk=mel_scale == "htk", norm=None if mel_norm == "none" else mel_norm
+        sr=sample_rate,
+        n_fft=n_fft,
+        n_mels=n_mels,
+        fmin=fmin,
+        fmax=fmax,
+        htk=mel_scale == "htk",
+        norm=None if mel_norm == "none" else mel_norm,
     )
     ours = mel_filterbank(
-        sample_rate=sample_rate, n_fft=n_fft, n_mels=n_mels, fmin=fmin, fmax=fmax, mel_scale=mel_scale, mel_norm=mel_norm
+        sample_rate=sample_rate,
+        n_fft=n_fft,
+        n_mels=n_mels,
+        fmin=fmin,
+        fmax=fmax,
+        mel_scale=mel_scale,
+        mel_norm=mel_norm,
     )
     np.testing.assert_allclose(ours, theirs, atol=1e-7)
 
@@ -36,7 +50,17 @@ def test_decibels_equal_librosa(chirp, mel_scale, mel_norm, power):
         htk=mel_scale == "htk", norm=None if mel_norm == "none" else mel_norm,
     )  # fmt: skip
     theirs = librosa.power_to_db(mel, top_db=80) if power == 2 else librosa.amplitude_to_db(mel, amin=1e-10, top_db=80)
-    ours = LogMel(n_fft=1024, hop_length=320, n_mels=64, fmin=50, fmax=14000, power=power, mel_scale=mel_scale, mel_norm=mel_norm, normalize="none")
+    ours = LogMel(
+        n_fft=1024,
+        hop_length=320,
+        n_mels=64,
+        fmin=50,
+        fmax=14000,
+        power=power,
+        mel_scale=mel_scale,
+        mel_norm=mel_norm,
+        normalize="none",
+    )
     np.testing.assert_allclose(ours(torch.from_numpy(chirp)).numpy(), theirs, atol=2e-3)
 
 

@@ -38,7 +38,9 @@ def test_a_plain_datablock_works(tiny_birds, capsys):
 
 
 def test_waveforms_on_request(tiny_birds):
-    block = DataBlock(blocks=(AudioBlock(8000, 1.0, logmel=False), CategoryBlock), get_items=get_audio_files, get_y=parent_label)
+    block = DataBlock(
+        blocks=(AudioBlock(8000, 1.0, logmel=False), CategoryBlock), get_items=get_audio_files, get_y=parent_label
+    )
     x = block.dataloaders(tiny_birds, bs=4, num_workers=0).one_batch()[0]
     assert type(x) is AudioTensor
     assert x.shape == (4, 1, 8000)
@@ -67,13 +69,17 @@ def test_validation_holds_every_full_window_and_repeats(dls, tiny_recipe):
 
 
 def test_the_cap_spreads_windows_over_a_long_recording(tiny_recipe):
-    recordings = pd.DataFrame({"path": ["a"], "primary_label": ["x"], "start_time": [np.nan], "end_time": [np.nan], "duration": [100.0]})
+    recordings = pd.DataFrame(
+        {"path": ["a"], "primary_label": ["x"], "start_time": [np.nan], "end_time": [np.nan], "duration": [100.0]}
+    )
     starts = clips_table(recordings, np.array([True]), tiny_recipe.with_(max_windows=3))["start_time"].tolist()
     assert starts == [0.0, 50.0, 99.0]
 
 
 def test_multi_label_targets_follow_the_recipe(tiny_table, tiny_recipe):
-    recipe = tiny_recipe.with_(task="multi", activation="sigmoid", secondary="weight", secondary_weight=0.3, batch_size=20)
+    recipe = tiny_recipe.with_(
+        task="multi", activation="sigmoid", secondary="weight", secondary_weight=0.3, batch_size=20
+    )
     y = bird_dls(tiny_table, recipe).train.one_batch()[1]
     assert y.shape == (20, 3)
     assert torch.unique(y).tolist() == pytest.approx([0, 0.3, 1])

@@ -59,7 +59,11 @@ def test_the_schedule_is_the_recipes(tiny_birds, tiny_recipe, schedule):
     learn.fit_recipe()
     lrs = learn.recorder.lrs
     assert max(lrs) == pytest.approx(1e-3, rel=0.25)
-    falls = {"one_cycle": lrs[-1] < 0.3 * max(lrs) and lrs[0] < 0.1 * max(lrs), "cosine": lrs[-1] < 0.3 * lrs[0], "constant": len(set(lrs)) == 1}
+    falls = {
+        "one_cycle": lrs[-1] < 0.3 * max(lrs) and lrs[0] < 0.1 * max(lrs),
+        "cosine": lrs[-1] < 0.3 * lrs[0],
+        "constant": len(set(lrs)) == 1,
+    }
     assert falls[schedule], lrs
 
 
@@ -190,10 +194,14 @@ def test_files_that_break_while_training_are_listed_and_stop_the_run_when_many(t
 
     wave = np.full(16_000, np.nan, dtype=np.float32)
     soundfile.write(tmp_path / "nan.wav", wave, 8000, subtype="FLOAT")  # a sound header, and no sound
-    table = pd.concat([tiny_table, tiny_table[:1].assign(path=str(tmp_path / "nan.wav"), author="a")], ignore_index=True)
+    table = pd.concat(
+        [tiny_table, tiny_table[:1].assign(path=str(tmp_path / "nan.wav"), author="a")], ignore_index=True
+    )
     for workers in (0, 2):
         for fold in range(2):
-            dls = bird_dls(table, tiny_recipe.with_(n_folds=2, fold=fold, batch_size=4, sampling_power=0.0), num_workers=workers)
+            dls = bird_dls(
+                table, tiny_recipe.with_(n_folds=2, fold=fold, batch_size=4, sampling_power=0.0), num_workers=workers
+            )
             learn = bird_learner(dls)
             learn.fit_recipe(1)
             assert dls.bad_files.table()["path"].tolist() == [str(tmp_path / "nan.wav")]

@@ -30,7 +30,9 @@ def test_audio_to_spec_wraps_the_logmel(logmel):
 
 
 # A transform = a row here: it must change a batch in training and be the identity in validation.
-@pytest.mark.parametrize("transform", [MaskTime(8, 1, 1.0), MaskTime(8, 3, 1.0), MaskFreq(8, 1, 1.0), MaskFreq(8, 3, 1.0)], ids=repr)
+@pytest.mark.parametrize(
+    "transform", [MaskTime(8, 1, 1.0), MaskTime(8, 3, 1.0), MaskFreq(8, 1, 1.0), MaskFreq(8, 3, 1.0)], ids=repr
+)
 class TestMasks:
     def test_changes_training_batches_only(self, transform, spectrograms):
         y = torch.arange(4)

@@ -1,0 +1,214 @@
+"""Scores meet their truth, and the figures are scikit-learn's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+
+from birdfast.commands.evaluate import Evaluation, _windows_of, evaluate
+from birdfast.commands.truth import read_solution, read_truth
+from birdfast.errors import BirdfastError
+
+RATE = 8000
+CLASSES = ["ash", "bee", "cow"]
+STEMS = ["BC2026_Test_0000_S01_20260401_050000", "BC2026_Test_0001_S02_20260401_050000"]
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def bundle(tiny_recipe, tmp_path_factory) -> Path:
+    """An untrained model of three classes that hears 5 s."""
+    import torch
+
+    from birdfast.inference.bundle import Bundle, save_bundle
+    from birdfast.models import create_model
+    from birdfast.spectrogram.logmel import LogMel
+
+    recipe = tiny_recipe.with_(duration=5.0)
+    torch.manual_seed(0)
+    model = create_model(recipe, 3)
+    torch.nn.init.normal_(model.head[-1].weight, std=3)
+    made = Bundle(
+        model.eval(), LogMel.from_recipe(recipe), CLASSES, recipe, extra={"train_counts": {"ash": 3, "bee": 1}}
+    )
+    return save_bundle(made, tmp_path_factory.mktemp("bundle") / "birds.safetensors")
+
+
+@pytest.fixture
+def birdclef(tmp_path, rng) -> Path:
+    """Two test soundscapes of 20 s with a solution, one labelled soundscape, two recordings."""
+    for stem in STEMS:
+        write(tmp_path / "test_soundscapes" / f"{stem}.ogg", 20, rng)
+    ids = [f"{stem}_{end}" for stem in STEMS for end in (5, 10, 15, 20)]
+    truth = pd.DataFrame(np.resize([[1, 0, 0], [0, 1, 1], [0, 0, 0]], (8, 3)), columns=CLASSES)
+    truth.insert(0, "row_id", ids)
+    truth.to_csv(tmp_path / "solution.csv", index=False)
+    write(tmp_path / "train_soundscapes" / "a.ogg", 30, rng)
+    rows = [("a.ogg", "00:00:05", "00:00:10", "ash;bee")] * 2 + [("a.ogg", "00:00:15", "00:00:20", "bee")]
+    labels = pd.DataFrame(rows, columns=["filename", "start", "end", "primary_label"])
+    labels.to_csv(tmp_path / "train_soundscapes_labels.csv", index=False)
+    for label in CLASSES[:2]:
+        write(tmp_path / "train_audio" / label / "x.ogg", 6, rng)
+    pd.DataFrame({"filename": ["ash/x.ogg", "bee/x.ogg"], "primary_label": CLASSES[:2]}).to_csv(
+        tmp_path / "train.csv", index=False
+    )
+    pd.DataFrame({"primary_label": CLASSES}).to_csv(tmp_path / "taxonomy.csv", index=False)
+    return tmp_path
+
+
+def write(path: Path, seconds: float, rng) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    t = np.arange(round(seconds * RATE)) / RATE
+    sweep = np.sin(2 * np.pi * (500 + 100 * rng.random() * t) * t) * np.sin(t)
+    soundfile.write(path, 0.3 * sweep + 0.02 * rng.standard_normal(len(t)), RATE)
+
+
+def test_figures_equal_sklearn(rng):
+    truth, scores = rng.random((200, 3)) < 0.3, rng.random((200, 3))
+    result = Evaluation("x", truth.astype(float), scores, CLASSES)
+    assert result.summary["roc_auc"] == pytest.approx(roc_auc_score(truth, scores, average="macro"))
+    assert result.summary["cmap"] == pytest.approx(average_precision_score(truth, scores, average="macro"))
+    assert result.summary["macro_f1"] == pytest.approx(f1_score(truth, scores >= 0.5, average="macro"))
+    ones = np.ones((5, 3))
+    padded = average_precision_score(np.vstack([truth, ones]), np.vstack([scores, ones]), average="macro")
+    assert result.summary["padded_cmap"] == pytest.approx(padded)
+    np.testing.assert_allclose(result.per_class["auc"], roc_auc_score(truth, scores, average=None))
+
+
+def test_a_submission_against_its_solution_equals_sklearn(birdclef, tmp_path, rng):
+    solution = pd.read_csv(birdclef / "solution.csv")
+    submission = solution.assign(**{name: rng.random(8) for name in CLASSES}).sample(frac=1, random_state=0)
+    submission[["row_id", *CLASSES[::-1]]].to_csv(tmp_path / "submission.csv", index=False)
+    result = evaluate(tmp_path / "submission.csv", birdclef / "solution.csv")
+    expected = submission.set_index("row_id").loc[solution["row_id"], CLASSES].to_numpy()
+    assert result.summary["roc_auc"] == pytest.approx(roc_auc_score(solution[CLASSES], expected, average="macro"))
+    assert result.summary["cmap"] == pytest.approx(
+        average_precision_score(solution[CLASSES], expected, average="macro")
+    )
+    assert "8 rows" in result.what
+    assert evaluate(tmp_path / "submission.csv", birdclef).summary == result.summary
+
+
+def test_a_submission_that_does_not_fit(birdclef, tmp_path):
+    solution = pd.read_csv(birdclef / "solution.csv")
+    wrong = {
+        "lacks 7 rows": solution[:1],
+        "lacks 1 classes": solution.drop(columns="bee"),
+        "twice": pd.concat([solution, solution[:1]]),
+        "missing values in 'ash'": solution.assign(ash=np.nan),
+        "holds decisions": solution[["row_id"]].assign(birds="ash bee"),
+        "no column row_id": solution.rename(columns={"row_id": "id"}),
+    }
+    for message, table in wrong.items():
+        table.to_csv(tmp_path / "submission.csv", index=False)
+        with pytest.raises(BirdfastError, match=message):
+            read_solution(tmp_path / "submission.csv") if "lacks" not in message else evaluate(
+                tmp_path / "submission.csv", birdclef
+            )
+
+
+def test_a_model_on_test_soundscapes_and_its_scores_as_csv(bundle, birdclef, tmp_path):
+    from birdfast.commands.predict import predict
+
+    result = evaluate(bundle, birdclef)
+    assert result.what.startswith("8 windows of 2 soundscapes against")
+    assert result.targets.tolist() == pd.read_csv(birdclef / "solution.csv")[CLASSES].to_numpy().tolist()
+    for out in (
+        evaluate(bundle, birdclef / "solution.csv"),
+        evaluate(bundle, birdclef, truth=birdclef / "solution.csv"),
+    ):
+        np.testing.assert_array_equal(out.probabilities, result.probabilities)
+    predict(bundle, [birdclef / "test_soundscapes"], tmp_path / "scores.csv")
+    written = evaluate(tmp_path / "scores.csv", birdclef)
+    assert written.summary == pytest.approx(result.summary, abs=1e-6)
+    assert result.per_class["train_recordings"].tolist() == [3, 1, 0]
+
+
+def test_labelled_soundscapes_count_unlabelled_windows_as_no_call(bundle, birdclef):
+    (birdclef / "solution.csv").unlink()
+    result = evaluate(bundle, birdclef)
+    assert result.what.startswith("the windows of 1 labelled soundscapes")
+    wanted = [[0, 0, 0], [1, 1, 0], [0, 0, 0], [0, 1, 0], [0, 0, 0], [0, 0, 0]]
+    assert result.targets.tolist() == wanted
+    by_csv = evaluate(bundle, birdclef, truth=birdclef / "train_soundscapes_labels.csv")
+    np.testing.assert_array_equal(by_csv.targets, result.targets)
+
+
+def test_labels_the_model_does_not_know_are_left_out_and_named(bundle, birdclef, capsys):
+    rows = [("a.ogg", "00:00:05", "00:00:10", "ash;dodo")]
+    table = pd.DataFrame(rows, columns=["filename", "start", "end", "primary_label"])
+    table.to_csv(birdclef / "train_soundscapes_labels.csv", index=False)
+    result = evaluate(bundle, birdclef, truth=birdclef / "train_soundscapes_labels.csv")
+    assert result.targets.sum() == 1
+    assert "dodo" in capsys.readouterr().err
+
+
+def test_a_model_of_other_window_length_is_scored_around_the_middle(bundle, birdclef, tmp_path, tiny_recipe, capsys):
+    from birdfast.inference.bundle import Bundle, load_bundle, save_bundle
+
+    short = load_bundle(bundle)
+    made = Bundle(short.model, short.logmel, CLASSES, short.recipe.with_(duration=10.0))
+    save_bundle(made, tmp_path / "long.safetensors")
+    result = evaluate(tmp_path / "long.safetensors", birdclef)
+    assert len(result.targets) == 8
+    assert "the model hears 10 s" in capsys.readouterr().err
+
+
+def test_recordings_when_a_csv_is_given(bundle, birdclef):
+    result = evaluate(bundle, birdclef / "train.csv", columns={"audio_root": str(birdclef / "train_audio")})
+    assert "all 2 recordings" in result.what
+    assert "including any the model was trained on" in result.what
+    assert result.targets.tolist() == [0, 1]
+    assert result.probabilities.shape == (2, 3)
+
+
+def test_windows_belong_to_the_stretch_they_overlap_most():
+    starts = np.arange(0, 20, 5.0)
+    index = pd.MultiIndex.from_arrays([["a"] * 4, starts, starts + 5], names=["path", "start_time", "end_time"])
+    windows = pd.DataFrame(0.0, index=index, columns=CLASSES)
+    rows = pd.DataFrame({"path": "a", "start_time": [np.nan, 0, 6, 14], "end_time": [np.nan, 5, 8, 20]})
+    row, column = _windows_of(rows, windows)
+    assert list(zip(row.tolist(), column.tolist(), strict=True)) == [
+        (0, 0),
+        (0, 1),
+        (0, 2),
+        (0, 3),
+        (1, 0),
+        (2, 1),
+        (3, 3),
+    ]
+
+
+def test_what_holds_no_truth_about_windows(tiny_birds, birdclef, tmp_path):
+    assert read_truth(tiny_birds) is None
+    assert read_truth(birdclef / "train.csv") is None
+    (tmp_path / "odd.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(BirdfastError, match="neither a submission"):
+        evaluate(tmp_path / "odd.csv", birdclef)
+    with pytest.raises(BirdfastError, match="has not the columns of soundscape labels"):
+        read_truth(birdclef, tmp_path / "odd.csv")
+
+
+def test_everything_is_written(rng, tmp_path):
+    truth, scores = rng.random((50, 3)) < 0.3, rng.random((50, 3))
+    folder = Evaluation("x", truth.astype(float), scores, CLASSES, {"ash": 1, "bee": 20, "cow": 3}).write(
+        tmp_path / "a/b"
+    )
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "summary.json",
+        "per_class.csv",
+        "per_class.png",
+        "worst_pairs.csv",
+        "worst_pairs.png",
+        "confusion.png",
+    }

@@ -1,0 +1,160 @@
+"""The doctor sees what is wrong with data."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from birdfast.doctor import examine
+from birdfast.recipe import Recipe
+
+RATE = 8000
+
+
+@pytest.fixture
+def recipe(tiny_recipe) -> Recipe:
+    return tiny_recipe.with_(batch_size=4)
+
+
+def write(path: Path, samples: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, RATE, subtype="FLOAT")
+    return path
+
+
+@pytest.fixture
+def sick(tiny_birds, tmp_path) -> Path:
+    """30 sound recordings and one of each illness."""
+    root = tmp_path / "sick"
+    shutil.copytree(tiny_birds, root)
+    noise = np.random.default_rng(0).standard_normal(2 * RATE).astype(np.float32) * 0.1
+    (root / "species0" / "zero.wav").write_bytes(b"")
+    broken = noise.copy()
+    broken[100] = np.nan
+    write(root / "species0" / "nan.wav", broken)
+    write(root / "species1" / "silent.wav", np.zeros(2 * RATE, np.float32))
+    write(root / "species1" / "clipped.wav", np.clip(noise * 50, -1, 1))
+    write(root / "species1" / "short.wav", noise[:4000])
+    write(root / "species3" / "single.wav", noise)
+    shutil.copy(root / "species0" / "0.wav", root / "species0" / "copy.wav")
+    shutil.copy(root / "species0" / "1.wav", root / "species2" / "contradiction.wav")
+    return root
+
+
+def test_healthy_data_passes(tiny_birds, recipe):
+    report = examine(tiny_birds, recipe=recipe)
+    assert report.ok
+    assert {f.status for f in report.findings} == {"ok"}, report.text()
+    assert "30 recordings of 3 classes" in report["data"].message
+    assert report["rates"].message.startswith("8000 Hz (30); mono (30)")
+    assert report["balance"].details["counts"] == {"species0": 10, "species1": 10, "species2": 10}
+    assert "random weights" in report["weights"].message
+    assert report.verdict().endswith("passed")
+
+
+def test_every_illness_is_found_and_named(sick, recipe):
+    report = examine(sick, recipe=recipe)
+    assert "1 of 38 files cannot be read" in report["readable"].message
+    assert "zero.wav" in report["readable"].message
+    faults = {Path(f["path"]).name: f["kind"] for f in report["sound"].details["faults"]}
+    assert faults == {"nan.wav": "damaged", "silent.wav": "silent", "clipped.wav": "clipped"}
+    assert [Path(p).name for p in report["durations"].details["short"]] == ["short.wav"]
+    assert report["rare"].details["single"] == ["species3"]
+    assert "2 files are copies" in report["duplicates"].message
+    assert "species2" in report["contradictions"].message
+    assert "species0" in report["contradictions"].message
+    assert all(f.remedy for f in report.findings if f.status != "ok"), report.text()
+    assert report.ok  # few enough to train all the same
+    strict = examine(sick, recipe=recipe.with_(max_bad=0.0))
+    assert strict["readable"].status == "fail"
+    assert not strict.ok
+
+
+def test_missing_files_are_counted_and_named(tiny_table, recipe):
+    paths = [p.replace("/0.wav", "/gone.wav") for p in tiny_table["path"]]
+    report = examine(tiny_table.assign(path=paths), recipe=recipe)
+    assert report["paths"].status == "fail"
+    assert "3 of 30 files do not exist" in report["paths"].message
+    assert "gone.wav" in report["paths"].message
+    assert report["readable"].status == "ok"
+
+
+def test_a_source_that_is_not_there(tmp_path, recipe):
+    report = examine(tmp_path / "nowhere", recipe=recipe)
+    assert not report.ok
+    assert "nowhere" in report["data"].message
+    assert "device" in report
+
+
+def test_labels_outside_the_class_list(tiny_table, recipe):
+    report = examine(tiny_table, recipe=recipe, columns={"classes": ["species0", "species1"]})
+    assert report["labels"].status == "fail"
+    assert "species2" in report["labels"].message
+
+
+def test_one_class_only(tiny_table, recipe):
+    report = examine(tiny_table.assign(primary_label="wren"), recipe=recipe)
+    assert report["labels"].status == "fail"
+    assert "one class" in report["labels"].message
+
+
+def test_a_leak_by_the_fold_column_is_shown(tiny_table, recipe):
+    table = tiny_table.assign(fold=np.arange(len(tiny_table)) % 2)  # each recordist on both sides
+    report = examine(table, recipe=recipe.with_(n_folds=2))
+    assert report["split"].status == "warn"
+    assert "recordist0" in report["split"].message
+
+
+def test_train_set_smaller_than_the_batch(tiny_birds, recipe):
+    report = examine(tiny_birds, recipe=recipe.with_(batch_size=64))
+    assert report["batch"].status == "fail"
+    assert "--batch-size" in report["batch"].remedy
+
+
+def test_small_data_and_a_low_rate_advise_lr_auto(tiny_birds, recipe):
+    assert examine(tiny_birds, recipe=recipe.with_(lr=1e-4))["lr"].remedy == "train with --lr auto"
+    assert examine(tiny_birds, recipe=recipe.with_(lr="auto"))["lr"].status == "ok"
+
+
+def test_a_front_end_above_the_recordings(tiny_birds, recipe):
+    high = recipe.with_(sample_rate=32_000, fmax=16_000.0)
+    report = examine(tiny_birds, recipe=high)
+    assert report["rates"].status == "warn"
+    assert "fmax=4000" in report["rates"].remedy
+
+
+def test_backbone_and_weights(tiny_birds, recipe, tmp_path):
+    unknown = examine(tiny_birds, recipe=recipe.with_(backbone="efficientnet_b99"))["weights"]
+    assert unknown.status == "fail"
+    assert "did you mean" in unknown.message
+    missing = examine(tiny_birds, recipe=recipe.with_(weights=str(tmp_path / "none.pth")))["weights"]
+    assert missing.status == "fail"
+    remote = examine(tiny_birds, recipe=recipe.with_(backbone="test_vit", weights="pretrained"))["weights"]
+    assert remote.status in ("ok", "warn")
+
+
+def test_imbalance_is_a_warning_where_nothing_is_done_about_it(tiny_birds, recipe):
+    files = sorted(Path(tiny_birds).rglob("*.wav"))
+    labels = ["common"] * 22 + ["b", "c", "d", "e"] * 2
+    table = pd.DataFrame({"path": [str(f) for f in files], "label": labels})
+    assert examine(table, recipe=recipe.with_(sampling_power=0.0))["balance"].status == "ok"  # 22 to 2
+    table["label"] = ["common"] * 26 + ["b", "c", "d", "e"]
+    assert examine(table, recipe=recipe.with_(sampling_power=0.0))["balance"].status == "warn"
+    assert examine(table, recipe=recipe.with_(sampling_power=0.5))["balance"].status == "ok"
+
+
+def test_the_report_is_json(sick, recipe):
+    text = json.dumps(examine(sick, recipe=recipe).to_dict(), allow_nan=False)
+    report = json.loads(text)
+    assert report["kind"] == "source"
+    assert {"check", "status", "message", "remedy", "details"} == set(report["findings"][0])
+
+
+def test_only_a_sample_is_decoded(tiny_birds, recipe):
+    assert examine(tiny_birds, recipe=recipe, sample=5)["sound"].message.startswith("5 of 30 files")
