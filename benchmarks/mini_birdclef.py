@@ -20,21 +20,27 @@ from birdfast.evaluation.metrics import cmap, roc_auc
 EPOCHS = 10
 
 
-def score(learn, folder: Path) -> dict[str, float]:
-    """Macro ROC-AUC and cmAP of the submission for `folder` against its truth."""
+def submit(learn, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The truth of the test soundscapes of `folder`, and the probabilities handed in, with the same rows and columns."""
     with tempfile.TemporaryDirectory() as out:
-        submission = Predictor(learn).submission(
-            folder / "test_soundscapes",
-            folder / "sample_submission.csv",
-            out=Path(out) / "submission.csv",
-            progress=False,
+        submission = (
+            Predictor(learn)
+            .submission(
+                folder / "test_soundscapes",
+                folder / "sample_submission.csv",
+                out=Path(out) / "submission.csv",
+                progress=False,
+            )
+            .set_index("row_id")
         )
-    submission = submission.set_index("row_id") if "row_id" in submission else submission
-    truth = pd.read_csv(folder / "solution.csv").set_index("row_id").loc[submission.index, submission.columns]
-    return {
-        "roc_auc": roc_auc(truth.to_numpy(), submission.to_numpy()),
-        "cmap": cmap(truth.to_numpy(), submission.to_numpy()),
-    }
+    truth = pd.read_csv(folder / "solution.csv").set_index("row_id")
+    return truth.loc[submission.index, submission.columns], submission
+
+
+def score(truth: pd.DataFrame, submission: pd.DataFrame) -> dict[str, float]:
+    """Macro ROC-AUC and cmAP."""
+    targets, probabilities = truth.to_numpy(), submission.to_numpy()
+    return {"roc_auc": roc_auc(targets, probabilities), "cmap": cmap(targets, probabilities)}
 
 
 def main(folder: str) -> None:
@@ -42,7 +48,12 @@ def main(folder: str) -> None:
 
     def run(variant: str, seed: int) -> dict[str, float]:
         learn = train(folder, seed=seed, epochs=EPOCHS, **VARIANTS[variant])
-        return {"epochs": EPOCHS, **score(learn, Path(folder)), "lr": learn.lr_used, "seconds": round(learn.seconds)}
+        return {
+            "epochs": EPOCHS,
+            **score(*submit(learn, Path(folder))),
+            "lr": learn.lr_used,
+            "seconds": round(learn.seconds),
+        }
 
     keys = [{"variant": variant, "seed": seed} for seed in range(3) for variant in VARIANTS]
     table = measure("mini_birdclef", keys, run, command="python benchmarks/mini_birdclef.py MINI_BIRDCLEF_FOLDER")

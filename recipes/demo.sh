@@ -6,11 +6,11 @@ started=$SECONDS
 say() { printf '\n== %s\n' "$*"; }
 
 say "a small BirdCLEF in the 2026 layout"
-birdfast synth "$out/birdclef"
+birdfast synth "$out/birdclef" --classes 10 --recordings 180
 birdfast doctor "$out/birdclef"
 
 say "train the improved recipe from ImageNet weights"
-birdfast train "$out/birdclef" --recipe improved --lr auto --out "$out/run"
+birdfast train "$out/birdclef" --recipe improved --lr auto --epochs 8 --batch-size 16 --out "$out/run"
 
 say "evaluate against the truth of the test soundscapes, which training never saw"
 birdfast evaluate "$out/run/birds.safetensors" "$out/birdclef" --out "$out/report"

@@ -154,7 +154,7 @@ def bird_dls(source, recipe="improved", *, num_workers=None, device=None, bad_fi
     recipe = get_recipe(recipe, **knobs)
     source = read_source(source, **(columns or {}))
     check_labels(source.recordings, source.classes)
-    bad_files = bad_files or BadFiles()
+    bad_files = BadFiles() if bad_files is None else bad_files
     recordings = readable(source.recordings, recipe, bad_files)
     is_valid = split(recordings, n_folds=recipe.n_folds, fold=recipe.fold, group=recipe.group, seed=recipe.seed)
     clips = clips_table(recordings, is_valid, recipe)
