@@ -19,6 +19,8 @@ MAY = {
     "plots": {"errors", "evaluation"},
     "training": {"recipe", "errors", "notes", "recordings", "spectrogram", "models", "evaluation", "plots"},
     "inference": {"recipe", "errors", "notes", "recordings", "spectrogram", "models"},
+    "commands": {"recipe", "errors", "notes", "recordings", "models", "evaluation", "plots", "training", "inference"},
+    "doctor": {"recipe", "errors", "notes", "recordings", "models", "evaluation", "commands"},
 }
 
 
