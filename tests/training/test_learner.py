@@ -12,7 +12,7 @@ from fastai.learner import load_learner
 
 from birdfast.errors import BirdfastError
 from birdfast.training.blocks import bird_dls
-from birdfast.training.learner import bird_learner
+from birdfast.training.learner import bird_learner, edge
 from birdfast.training.mixup import MixUp
 
 
@@ -104,6 +104,14 @@ def test_multi_label_trains_with_unknown_targets(tiny_table, tiny_recipe):
     learn.fit_recipe()
     scores = learn.scores()
     assert all(np.isfinite(v) for v in scores.values())
+
+
+def test_edge_is_a_tenth_of_where_a_flat_curve_ends():
+    lrs = torch.logspace(-4, 0, 9)
+    flat = torch.tensor([5.34, 5.33, 5.35, 5.34, 5.33, 5.44, 5.5, 6.0, 9.0])
+    assert edge(lrs, flat, 9)[0] == pytest.approx(1e-3)
+    falling = torch.tensor([2.3, 2.2, 2.1, 1.9, 1.7, 1.8, 2.4, 3.0, 9.0])
+    assert edge(lrs, falling, 9)[0] == pytest.approx(1e-3)
 
 
 def test_lr_auto_asks_lr_find(tiny_birds, tiny_recipe, tmp_path):
