@@ -45,8 +45,7 @@ def main(folder: str) -> None:
             chosen = {name: scores[name] for name in ("accuracy", "roc_auc")}
             return {"epochs": EPOCHS, **chosen, "lr": learn.lr_used, "seconds": round(learn.seconds)}
 
-        keys = [{"variant": variant, "fold": fold} for fold in range(5) for variant in ORDER[:2]]
-        keys += [{"variant": ORDER[2], "fold": fold} for fold in range(5)]
+        keys = [{"variant": variant, "fold": fold} for variant in ORDER for fold in range(5)]
         table = measure("esc10", keys, run, command="python benchmarks/esc10.py ESC10_FOLDER")
         print(spread(table, ["variant"], ["accuracy", "seconds"]))
 
