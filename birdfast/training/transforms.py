@@ -1,9 +1,11 @@
 """What flows through the batches: audio, spectrograms, and the transforms between them, in their order."""
 
+import io
 import random
 from dataclasses import dataclass
 from pathlib import Path
 
+import soundfile
 import torch
 from fastai.data.load import SkipItemException
 from fastai.torch_core import TensorBase
@@ -17,6 +19,9 @@ from birdfast.spectrogram.logmel import LogMel
 
 # fasttransform sorts by these numbers, not by the order in which transforms are listed.
 ORDER = {"ReadClip": 0, "AudioToSpec": 20, "MaskFreq": 60, "MaskTime": 61}
+
+
+_MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,14 @@ class AudioTensor(TensorBase):
         "A player, in a notebook"
         from IPython.display import Audio
 
-        return Audio(self.as_subclass(torch.Tensor).detach().cpu().float().reshape(-1).numpy(), rate=self.sample_rate)
+        samples = self.as_subclass(torch.Tensor).detach().cpu().float().reshape(-1).numpy()
+        if self.sample_rate not in _MP3_RATES:
+            return Audio(samples, rate=self.sample_rate)
+        mp3 = io.BytesIO()  # a tenth of the wav that IPython makes: a notebook keeps every player
+        soundfile.write(mp3, samples / max(1.0, abs(samples).max()), self.sample_rate, format="MP3")
+        player = Audio(mp3.getvalue())
+        player.mimetype = "audio/mpeg"
+        return player
 
     def show(self, ctx=None, title=None, hear=True, **kwargs):
         "Draw the waveform over seconds and, in a notebook, add a player"

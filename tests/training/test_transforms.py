@@ -117,3 +117,10 @@ def test_a_spectrogram_without_its_sound_says_so(spectrograms):
     assert spectrograms.waveform.shape == (4, 1, 8000)
     with pytest.raises(BirdfastError, match="no sound with it"):
         AudioSpectrogram(torch.randn(1, 8, 8)).hear()
+
+
+@pytest.mark.parametrize(("sample_rate", "kind"), [(32_000, "audio/mpeg"), (30_000, "audio/wav")])
+def test_a_player_is_small_and_plays_at_its_rate(sample_rate, kind):
+    player = AudioTensor(torch.randn(1, sample_rate) * 0.1, sample_rate=sample_rate).hear()
+    assert f'type="{kind}"' in player._repr_html_()
+    assert len(player.data) < sample_rate * 2 + 100
