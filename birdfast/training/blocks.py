@@ -161,9 +161,9 @@ def bird_dls(source, recipe="improved", *, num_workers=None, device=None, bad_fi
     train = clips[~clips["is_valid"]]
     _check_train(train, recipe)
     _check_rate(recordings, recipe)
-    weights = np.ones(len(clips))
-    weights[~clips["is_valid"].to_numpy()] = sampling_weights(
-        train["primary_label"], power=recipe.sampling_power, floor=recipe.sampling_floor, cap=recipe.sampling_cap)  # fmt: skip
+    weights = sampling_weights(
+        train["primary_label"], power=recipe.sampling_power, floor=recipe.sampling_floor, cap=recipe.sampling_cap
+    )
     dls = _dataloaders(clips, weights, source.classes, recipe, bad_files, num_workers, device)
     dls.recipe, dls.source, dls.clips, dls.bad_files = recipe, source, clips, bad_files
     dls.leaks = leak_report(recordings, is_valid)
@@ -174,7 +174,7 @@ def bird_dls(source, recipe="improved", *, num_workers=None, device=None, bad_fi
 def _dataloaders(clips, weights, classes, recipe, bad_files, num_workers, device):
     block = bird_block(recipe, classes, bad_files)
     datasets = block.datasets(clips)
-    options = {"wgts": weights[datasets.splits[0]]} if recipe.sampling_power else {}
+    options = {"wgts": weights} if recipe.sampling_power else {}
     # On CPU the model needs the cores that workers would take, and one process repeats exactly.
     workers = num_workers if num_workers is not None else (8 if torch.cuda.is_available() else 0)
     return datasets.dataloaders(

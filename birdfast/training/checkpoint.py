@@ -37,9 +37,11 @@ class StopOnBadFiles(Callback):
 
     order = 70
 
+    def before_fit(self):
+        self.n_files = self.learn.dls.clips["path"].nunique()  # once, not every batch
+
     def after_batch(self):
-        dls = self.learn.dls
-        check_bad_share(dls.bad_files, dls.clips["path"].nunique(), dls.recipe.max_bad)
+        check_bad_share(self.learn.dls.bad_files, self.n_files, self.learn.dls.recipe.max_bad)
 
 
 class Checkpoints(Callback):
