@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from birdfast.errors import BirdfastError, unknown
+from birdfast.errors import BirdfastError
 from birdfast.evaluation.report import confusion_counts
+from birdfast.spectrogram.mel import hz_to_mel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,20 +45,6 @@ def _whole_numbers(ax: Axes) -> None:
 
 
 # -- a spectrogram ---------------------------------------------------------------------------------------------------
-
-
-def hz_to_mel(hz: ArrayLike, *, mel_scale: str = "slaney") -> NDArray[np.float64]:
-    """Frequencies in Hz on the mel scale.
-
-    "slaney": linear below 1 kHz, logarithmic above (Slaney 1998, Auditory Toolbox); "htk": 2595 log10(1 + f / 700).
-    """
-    frequency = np.asarray(hz, dtype=np.float64)
-    if mel_scale == "htk":
-        return 2595.0 * np.log10(1.0 + frequency / 700.0)
-    if mel_scale != "slaney":
-        raise unknown("mel_scale", mel_scale, ["htk", "slaney"])
-    above = 15.0 + 27.0 * np.log(np.maximum(frequency, 1000.0) / 1000.0) / np.log(6.4)
-    return np.where(frequency < 1000.0, 3.0 * frequency / 200.0, above)
 
 
 def plot_spectrogram(

@@ -202,6 +202,14 @@ IMPROVED = Recipe(
     label_smoothing=0.1,
 )
 
+FEW = 2000  # recordings
+
+
+def lr_too_low(lr: float | str, n_recordings: int) -> bool:
+    """Whether a rate for tens of thousands of recordings is asked of a few hundred, whose steps are too few for it."""
+    return lr != "auto" and float(lr) <= 1e-4 and n_recordings < FEW
+
+
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (BASELINE, IMPROVED)}
 
 

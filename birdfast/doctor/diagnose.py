@@ -11,13 +11,14 @@ import pandas as pd
 
 from birdfast.doctor.findings import Finding, Report
 from birdfast.doctor.run import Run, best, read_run
+from birdfast.recipe import lr_too_low
 from birdfast.recordings.bad_files import BadFiles
 
 OVERFIT = 0.1  # share by which the validation loss must rise above its lowest
 EARLY = 3  # epochs before which nothing is certain
 BEGUN_AUC = 0.75  # the least that an accuracy near chance must come with
 RISES = 0.01  # gain of ROC-AUC over the last quarter that promises more
-SMALL, MANY = 2000, 10_000  # training recordings
+MANY = 10_000  # training recordings
 _AUGMENT = ("--set mixup_alpha=0.4", "--set time_masks=2", "--set freq_masks=2")
 _BELOW = "see the advice below"
 
@@ -110,7 +111,7 @@ def _check_lr(run: Run) -> Iterator[Finding]:
     lr, n = _lr(run), run.data.get("n_train") or 0
     if run.diverged:
         yield Finding("lr", "fail", f"the learning rate {lr:.2g} is too high", run.again(f"--lr {lr / 10:.1g}"))
-    elif lr <= 1e-4 and 0 < n < SMALL and not (run.loss_fell and best(run.column("accuracy")) > 0.8):
+    elif n and lr_too_low(lr, n) and not (run.loss_fell and best(run.column("accuracy")) > 0.8):
         text = f"lr={lr:.2g} suits tens of thousands of recordings, these are {n}: it learns too slowly"
         yield Finding("lr", "warn", text, run.again("--lr auto"))
     elif _jumps(run.column("train_loss")):

@@ -14,13 +14,12 @@ from birdfast.doctor.findings import Finding, Report, first_few
 from birdfast.doctor.machine import check_machine
 from birdfast.doctor.sound import check_paths, check_rates, check_readable, check_sound
 from birdfast.errors import BirdfastError
-from birdfast.recipe import Recipe, get_recipe
+from birdfast.recipe import Recipe, get_recipe, lr_too_low
 from birdfast.recordings.audio import read_headers
 from birdfast.recordings.folds import leak_report, split
 from birdfast.recordings.labels import check_labels
 from birdfast.recordings.tables import Source, read_source
 
-SMALL = 2000  # recordings below which a rate of 1e-4 is too low
 UNEQUAL = 20  # largest class over the median from which weighted sampling is advised
 
 
@@ -182,7 +181,7 @@ def _names(row: Mapping[str, Any]) -> list[str]:
 def _check_rate_of_learning(n: int, recipe: Recipe) -> Finding:
     if recipe.lr == "auto":
         return Finding("lr", "ok", "lr_find will choose the learning rate")
-    if n < SMALL and recipe.lr <= 1e-4:
+    if lr_too_low(recipe.lr, n):
         message = f"lr={recipe.lr:g} suits tens of thousands of recordings, these are {n}"
         return Finding("lr", "warn", message, "train with --lr auto")
     return Finding("lr", "ok", f"lr={recipe.lr:g} for {n} recordings")

@@ -1,3 +1,1 @@
 """Sound to picture."""
-
-from birdfast.spectrogram.logmel import LogMel as LogMel

@@ -2,59 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from birdfast.recipe import Recipe
-
-_SLANEY_KNEE = 1000.0  # Hz: linear below, logarithmic above
-_SLANEY_STEP = 200.0 / 3  # Hz a mel below the knee
-_SLANEY_LOG = np.log(6.4) / 27
-
-
-def hz_to_mel(hz: np.ndarray, *, mel_scale: str) -> np.ndarray:
-    """Frequencies in Hz to mel, by Slaney's Auditory Toolbox or the HTK formula."""
-    if mel_scale == "htk":
-        return 2595.0 * np.log10(1.0 + hz / 700.0)
-    linear = hz / _SLANEY_STEP
-    above = _SLANEY_KNEE / _SLANEY_STEP + np.log(np.maximum(hz, _SLANEY_KNEE) / _SLANEY_KNEE) / _SLANEY_LOG
-    return np.where(hz < _SLANEY_KNEE, linear, above)
-
-
-def mel_to_hz(mel: np.ndarray, *, mel_scale: str) -> np.ndarray:
-    """The inverse of :func:`hz_to_mel`."""
-    if mel_scale == "htk":
-        return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
-    knee = _SLANEY_KNEE / _SLANEY_STEP
-    above = _SLANEY_KNEE * np.exp(_SLANEY_LOG * (np.maximum(mel, knee) - knee))
-    return np.where(mel < knee, mel * _SLANEY_STEP, above)
-
-
-def mel_filterbank(
-    *,
-    sample_rate: int,
-    n_fft: int,
-    n_mels: int,
-    fmin: float,
-    fmax: float,
-    mel_scale: str = "slaney",
-    mel_norm: str = "slaney",
-) -> np.ndarray:
-    """Triangular filters, float32 ``(n_mels, 1 + n_fft // 2)``; equal to ``librosa.filters.mel``.
-
-    ``mel_norm="slaney"`` gives each triangle unit area, ``"none"`` unit height.
-    """
-    bins = np.linspace(0, sample_rate / 2, 1 + n_fft // 2)
-    ends = hz_to_mel(np.array([fmin, fmax], dtype=np.float64), mel_scale=mel_scale)
-    edges = mel_to_hz(np.linspace(ends[0], ends[1], n_mels + 2), mel_scale=mel_scale)
-    widths = np.diff(edges)
-    rising = (bins[None, :] - edges[:-2, None]) / widths[:-1, None]
-    falling = (edges[2:, None] - bins[None, :]) / widths[1:, None]
-    filters = np.maximum(0.0, np.minimum(rising, falling))
-    if mel_norm == "slaney":
-        filters *= (2.0 / (edges[2:] - edges[:-2]))[:, None]
-    return filters.astype(np.float32)
+from birdfast.spectrogram.mel import mel_filterbank
 
 
 class LogMel(nn.Module):

@@ -10,7 +10,7 @@ from fastai.data.transforms import ColSplitter
 
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
-from birdfast.recipe import get_recipe
+from birdfast.recipe import get_recipe, lr_too_low
 from birdfast.recordings.audio import read_headers, window_starts
 from birdfast.recordings.bad_files import BadFiles
 from birdfast.recordings.folds import leak_report, split
@@ -210,5 +210,5 @@ def _introduce(dls, recordings, is_valid):
         f"({len(recordings) - n_valid} to train, {n_valid} to validate) by {authors} recordists; device {dls.device}"
     )
     note(dls.leaks.line())
-    if len(recordings) < 2000 and dls.recipe.lr != "auto" and dls.recipe.lr <= 1e-4:
+    if lr_too_low(dls.recipe.lr, len(recordings)):
         note(f"lr={dls.recipe.lr:g} suits tens of thousands of recordings, not {len(recordings)}: consider lr='auto'")

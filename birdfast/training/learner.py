@@ -10,12 +10,12 @@ from fastai.learner import Learner
 from fastai.torch_core import params
 
 from birdfast.errors import BirdfastError
+from birdfast.memory import keep_batch_memory
 from birdfast.models.backbone import create_model
 from birdfast.models.losses import create_loss
 from birdfast.notes import note
 from birdfast.recordings.audio import get_audio_files, read_header, window_starts
 from birdfast.training.checkpoint import Checkpoints, SeedEpochs, StopOnBadFiles, load_last, read_state, seed_draws
-from birdfast.training.memory import keep_batch_memory
 from birdfast.training.metrics import bird_metrics
 from birdfast.training.mixup import MixUp
 from birdfast.training.transforms import AudioToSpec, ReadClip

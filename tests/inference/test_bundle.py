@@ -16,7 +16,7 @@ from birdfast.errors import BirdfastError
 from birdfast.inference import bundle as module
 from birdfast.inference.bundle import Bundle, load_bundle, save_bundle
 from birdfast.models import create_model
-from birdfast.spectrogram import LogMel
+from birdfast.spectrogram.logmel import LogMel
 
 CLASSES = ["1491113", "amecro", "zeledé"]
 

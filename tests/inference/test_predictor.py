@@ -18,7 +18,7 @@ from birdfast.inference.predictor import Predictor
 from birdfast.models import create_model
 from birdfast.models.losses import probabilities
 from birdfast.recordings.audio import AudioError, read_clip
-from birdfast.spectrogram import LogMel
+from birdfast.spectrogram.logmel import LogMel
 
 RATE = 8000
 CLASSES = ["1491113", "amecro", "banana", "gretin1"]

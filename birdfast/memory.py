@@ -1,5 +1,7 @@
 """Keep glibc from handing batch memory back to the kernel after every step."""
 
+from __future__ import annotations
+
 import ctypes
 import os
 import sys
@@ -8,7 +10,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _GIB = 1 << 30
 
 
-def keep_batch_memory(enable=None):
+def keep_batch_memory(enable: bool | None = None) -> bool:
     """Raise glibc's `M_MMAP_THRESHOLD` and `M_TRIM_THRESHOLD` (Linux; elsewhere nothing happens); True if it was done.
 
     Without it a third of CPU training is the kernel clearing pages that the last step had given back.

@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from birdfast.training.memory import keep_batch_memory
+from birdfast.memory import keep_batch_memory
 
 
 def test_it_can_be_switched_off(monkeypatch):
