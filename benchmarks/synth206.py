@@ -19,7 +19,6 @@ from mini_birdclef import score, submit
 from birdfast import synth
 from birdfast.evaluation.metrics import accuracy, roc_auc
 from birdfast.evaluation.report import rare_third
-from birdfast.training.metrics import per_recording
 
 EPOCHS = 15  # as the notebook that failed
 
@@ -28,10 +27,7 @@ def scores(learn, folder: Path) -> dict[str, float]:
     """Of all classes and of the rare third: on held-out recordists, and on the soundscapes as BirdCLEF does."""
     clips, classes = learn.dls.clips, list(learn.dls.vocab)
     rare = rare_third(clips[~clips["is_valid"]]["primary_label"].value_counts())
-    with learn.no_bar():
-        probabilities, targets = learn.get_preds()
-    items, bad_files = learn.dls.valid.items, learn.dls.bad_files
-    targets, probabilities = per_recording(targets.numpy(), probabilities.numpy(), items, bad_files)
+    targets, probabilities = learn.recording_scores()
     of_rare = np.isin(targets, [classes.index(name) for name in rare])
     truth, submission = submit(learn, folder)
     return {

@@ -16,7 +16,7 @@ from birdfast.models.losses import create_loss
 from birdfast.notes import note
 from birdfast.recordings.audio import get_audio_files, read_header, window_starts
 from birdfast.training.checkpoint import Checkpoints, SeedEpochs, StopOnBadFiles, load_last, read_state, seed_draws
-from birdfast.training.metrics import bird_metrics
+from birdfast.training.metrics import bird_metrics, per_recording
 from birdfast.training.mixup import MixUp
 from birdfast.training.transforms import AudioToSpec, ReadClip
 
@@ -92,6 +92,12 @@ class BirdLearner(Learner):
         "Loss and metrics of a validation pass, by name"
         values = self.validate(dl=dl)
         return dict(zip(["valid_loss", *(m.name for m in self.metrics)], map(float, values)))
+
+    def recording_scores(self):
+        "(targets, probabilities) of the validation recordings, the windows of each averaged"
+        with self.no_bar(), self.no_logging():
+            probabilities, targets = self.get_preds(dl=self.dls.valid)
+        return per_recording(targets.numpy(), probabilities.numpy(), self.dls.valid.items, self.dls.bad_files)
 
     def probabilities(self, paths, step=None):
         "Probabilities of every window of files or of a folder, a DataFrame indexed (path, start_time, end_time)"

@@ -46,6 +46,13 @@ def test_metrics_are_per_recording_and_by_name(learn):
     assert (scores["accuracy"] * n) == pytest.approx(round(scores["accuracy"] * n), abs=1e-5)
 
 
+def test_recording_scores_are_what_the_metrics_see(learn):
+    targets, probabilities = learn.recording_scores()
+    assert len(targets) == learn.dls.clips[learn.dls.clips["is_valid"]]["recording"].nunique()
+    assert probabilities.shape == (len(targets), len(learn.dls.vocab))
+    assert learn.scores()["accuracy"] == pytest.approx((probabilities.argmax(1) == targets).mean())
+
+
 def test_layer_groups_are_body_and_head(learn):
     learn.freeze()
     frozen = [p for p in learn.model.body.parameters() if not p.requires_grad]
