@@ -5,6 +5,7 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import soundfile
 import torch
 from fastai.data.load import SkipItemException
@@ -93,21 +94,29 @@ class ReadClip(RandTransform):
         self.do, self.training = True, split_idx == 0
         self.place = random.random() if self.training else 0.0
 
-    def encodes(self, o: Clip | Path | str) -> AudioTensor:
+    def encodes(self, o: Clip | Path | str):
         clip = o if isinstance(o, Clip) else Clip(str(o))
         try:
             start = self._start(clip)
-            wave = read_clip(
-                clip.path,
-                start_time=start,
-                duration=self._length(clip, start),
-                sample_rate=self.sample_rate,
-                pad=self.pad,
-            )
-            wave = fit(wave, round(self.duration * self.sample_rate), pad=self.pad)
-            return AudioTensor(torch.from_numpy(wave)[None], sample_rate=self.sample_rate)
+            return self.read(clip.path, start, self._length(clip, start))
         except AudioError as error:
             return self._unreadable(clip, error)
+
+    def read(self, path, start, length):
+        "The clip as the batch wants it"
+        return self.as_item(self._waveform(path, start, length))
+
+    def _waveform(self, path, start, length):
+        wave = read_clip(path, start_time=start, duration=length, sample_rate=self.sample_rate, pad=self.pad)
+        return fit(wave, self.n_samples, pad=self.pad)
+
+    def as_item(self, waveform):
+        "A waveform `(time,)` in the form that the batch wants"
+        return AudioTensor(torch.from_numpy(waveform)[None], sample_rate=self.sample_rate)
+
+    @property
+    def n_samples(self):
+        return round(self.duration * self.sample_rate)
 
     def _start(self, clip):
         end = clip.end_time if clip.end_time is not None else read_header(clip.path).duration
@@ -124,8 +133,7 @@ class ReadClip(RandTransform):
         self.bad_files.add(clip.path, error.reason, start_time=clip.start_time)
         if self.training:
             raise SkipItemException
-        silence = torch.zeros(1, round(self.duration * self.sample_rate))
-        return AudioTensor(silence, sample_rate=self.sample_rate)
+        return self.as_item(np.zeros(self.n_samples, np.float32))
 
 
 def _needs(b, kind, transform, remedy):
