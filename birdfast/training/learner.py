@@ -113,14 +113,15 @@ class BirdLearner(Learner):
     def export(self, fname="export.pkl", **kwargs):
         "fastai's pickle, for `load_learner`; `save_bundle` writes the safe format"
         readers = [t for dl in self.dls.loaders for t in dl.after_item.fs if isinstance(t, ReadClip)]
-        lists = [t.bad_files for t in readers]
+        kept = [(t.bad_files, t.store) for t in readers]
         try:
             for reader in readers:
-                reader.bad_files = None  # the list of this run is of no use elsewhere: there, a broken file raises
+                # The list and the cache of this run are of no use elsewhere: there, a broken file raises.
+                reader.bad_files, reader.store = None, None
             super().export(fname, **kwargs)
         finally:
-            for reader, bad_files in zip(readers, lists):
-                reader.bad_files = bad_files
+            for reader, (bad_files, store) in zip(readers, kept):
+                reader.bad_files, reader.store = bad_files, store
 
 
 def _windows(paths, recipe, step):

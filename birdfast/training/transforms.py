@@ -64,6 +64,14 @@ class AudioTensor(TensorBase):
         return show_waveform(self, ctx=ctx, title=title)
 
 
+class PcmTensor(TensorBase):
+    "16-bit samples `(channel, time + 2)` on their way to the device; the last two are the bits of the float that scales them"
+
+
+class LevelsTensor(TensorBase):
+    "Frames `(channel, frames, n_mels)` of a spectrogram in dB, not yet normalised, on their way to the device"
+
+
 class AudioSpectrogram(TensorBase):
     "A spectrogram `(channel, n_mels, frames)`, or a batch; knows the `logmel` that made it and the `waveform` it came from"
 
@@ -83,7 +91,7 @@ class AudioSpectrogram(TensorBase):
 class ReadClip(RandTransform):
     "Read `duration` s: from a random place in training, from the start in validation. `bad_files` collects what cannot be read"
 
-    split_idx, order = None, ORDER["ReadClip"]
+    split_idx, order, store = None, ORDER["ReadClip"], None
 
     def __init__(self, sample_rate=32_000, duration=5.0, pad="repeat", bad_files=None):
         super().__init__(p=1.0)
@@ -138,10 +146,10 @@ class ReadClip(RandTransform):
 
 def _needs(b, kind, transform, remedy):
     "Raise unless a tensor of type `kind` is in `b`: a transform in the wrong place would else silently do nothing"
-    parts = b if isinstance(b, (tuple, list)) else (b,)
-    if not any(isinstance(part, kind) for part in parts):
+    parts, kinds = b if isinstance(b, (tuple, list)) else (b,), kind if isinstance(kind, tuple) else (kind,)
+    if not any(isinstance(part, kinds) for part in parts):
         found = ", ".join(type(part).__name__ for part in parts)
-        raise BirdfastError(f"{transform} works on {kind.__name__}, but was given {found}: {remedy}")
+        raise BirdfastError(f"{transform} works on {kinds[0].__name__}, but was given {found}: {remedy}")
 
 
 class AudioToSpec(Transform):
@@ -162,12 +170,24 @@ class AudioToSpec(Transform):
         self.logmel.to(device)
 
     def __call__(self, b, split_idx=None, **kwargs):
-        _needs(b, AudioTensor, "AudioToSpec", "use it once, after the audio is read")
+        _needs(b, (AudioTensor, PcmTensor, LevelsTensor), "AudioToSpec", "use it once, after the audio is read")
         return super().__call__(b, split_idx=split_idx, **kwargs)
 
-    def encodes(self, x: AudioTensor) -> AudioSpectrogram:
-        spectrogram = AudioSpectrogram(self.logmel(x.as_subclass(torch.Tensor)))
-        spectrogram.logmel, spectrogram.waveform = self.logmel, x
+    def encodes(self, x: AudioTensor | PcmTensor | LevelsTensor) -> AudioSpectrogram:
+        if isinstance(x, LevelsTensor):
+            levels = x.as_subclass(torch.Tensor).float().transpose(-1, -2).contiguous()
+            return self._known(self.logmel.finish(levels), None)
+        audio = self._to_audio(x) if isinstance(x, PcmTensor) else x
+        return self._known(self.logmel(audio.as_subclass(torch.Tensor)), audio)
+
+    def _to_audio(self, x):
+        samples = x.as_subclass(torch.Tensor)
+        scale = samples[..., -2:].contiguous().view(torch.float32)
+        return AudioTensor(samples[..., :-2].float() * scale, sample_rate=self.logmel.sample_rate)
+
+    def _known(self, values, waveform):
+        spectrogram = AudioSpectrogram(values)
+        spectrogram.logmel, spectrogram.waveform = self.logmel, waveform
         return spectrogram
 
 
