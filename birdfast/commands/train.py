@@ -34,6 +34,8 @@ def train_run(
     columns: Mapping[str, Any] | None = None,
     num_workers: int | None = None,
     device: str | None = None,
+    cache: str | None = None,
+    cache_dir: str | Path | None = None,
 ) -> dict[str, Any]:
     """Train and write everything a run leaves behind into the folder `out`; returns what summary.json holds.
 
@@ -45,6 +47,8 @@ def train_run(
         With `resume`, the run's own: :func:`birdfast.commands.options.resumed_recipe`.
     resume
         Go on after the last epoch that ended. Without it, a folder that holds a run is an error.
+    cache, cache_dir
+        "waveform" or "spectrogram", see :func:`~birdfast.training.blocks.bird_dls`.
 
     Raises
     ------
@@ -64,7 +68,8 @@ def train_run(
     bad_files = BadFiles(out / "bad_files.jsonl")
     if not resume:
         Path(bad_files.path).unlink(missing_ok=True)
-    dls = bird_dls(found, recipe, num_workers=num_workers, device=device, bad_files=bad_files)
+    cached = {"cache": cache, "cache_dir": cache_dir}
+    dls = bird_dls(found, recipe, num_workers=num_workers, device=device, bad_files=bad_files, **cached)
     if resume:
         _check_same_data(out, dls)
     learn = bird_learner(dls, path=out)

@@ -15,6 +15,7 @@ import pandas as pd
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
 from birdfast.recordings.audio import AudioError, read_clip
+from birdfast.recordings.source import Source
 from birdfast.recordings.store import Store, stamp
 
 CACHE_ROOT = "cache"  # in the working directory, beside runs/
@@ -42,6 +43,12 @@ def to_pcm(waveform: np.ndarray) -> Rows:
 def from_pcm(samples: np.ndarray, scale: float) -> np.ndarray:
     """The float32 waveform of 16-bit samples."""
     return samples.astype(np.float32) * np.float32(scale)
+
+
+def check_place(root: str | Path | None, source: Source) -> None:
+    """Refuse a cache among the class folders of `source`, where it would be taken for a class."""
+    if root and source.root and source.layout == "folder per class" and Path(root).absolute().parent == source.root:
+        raise BirdfastError(f"{root} lies among the class folders of {source.root}: give the cache a folder elsewhere")
 
 
 def cache_waveforms(
@@ -114,7 +121,8 @@ def fill(
             if isinstance(result, AudioError) or source is None:
                 bad[path] = getattr(result, "reason", "it is gone")
             else:
-                add(path, *result, source)
+                rows, scale = result
+                add(path, rows, scale, source)
     store.forget(bad)
     if bad:
         path, reason = next(iter(bad.items()))

@@ -14,6 +14,7 @@ from birdfast.notes import note
 from birdfast.recipe import get_recipe, lr_too_low
 from birdfast.recordings.audio import read_headers, window_starts
 from birdfast.recordings.bad_files import BadFiles
+from birdfast.recordings.cache import check_place
 from birdfast.recordings.folds import leak_report, split
 from birdfast.recordings.labels import check_labels, sampling_weights, targets
 from birdfast.recordings.tables import read_source
@@ -180,6 +181,7 @@ def bird_dls(
     recipe = get_recipe(recipe, **knobs)
     source = read_source(source, **(columns or {}))
     check_labels(source.recordings, source.classes)
+    check_place(cache_dir, source)
     bad_files = BadFiles() if bad_files is None else bad_files
     recordings = readable(source.recordings, recipe, bad_files)
     is_valid = split(recordings, n_folds=recipe.n_folds, fold=recipe.fold, group=recipe.group, seed=recipe.seed)
