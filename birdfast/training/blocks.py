@@ -3,10 +3,9 @@
 import numpy as np
 import pandas as pd
 import torch
-from fastai.callback.data import WeightedDL
 from fastai.data.block import CategoryBlock, DataBlock, MultiCategoryBlock, TransformBlock
-from fastai.data.core import TfmdDL
 from fastai.data.transforms import ColSplitter
+from fastai.torch_core import default_device
 from fastcore.foundation import L
 
 from birdfast.errors import BirdfastError
@@ -21,6 +20,7 @@ from birdfast.recordings.tables import read_source
 from birdfast.spectrogram.logmel import LogMel
 from birdfast.training import show  # noqa: F401 - registers how fastai draws birdfast's types
 from birdfast.training.cached import cached_reader, is_npy, npy_headers
+from birdfast.training.loader import BirdDL
 from birdfast.training.transforms import AudioToSpec, Clip, MaskFreq, MaskTime, ReadClip
 
 
@@ -103,26 +103,6 @@ def _valid_starts(length, recipe):
     if len(starts) > recipe.max_windows:
         starts = starts[np.linspace(0, len(starts) - 1, recipe.max_windows).round().astype(int)]
     return starts
-
-
-class BirdDL(WeightedDL):
-    "A weighted DataLoader: without weights every item comes once an epoch, and it can start with an unreadable item"
-
-    def __init__(self, dataset=None, bs=None, wgts=None, **kwargs):
-        self.weighted = wgts is not None
-        super().__init__(dataset=dataset, bs=bs, wgts=wgts, **kwargs)
-
-    def get_idxs(self):
-        return super().get_idxs() if self.weighted else TfmdDL.get_idxs(self)
-
-    def do_item(self, s):
-        if s is not None:
-            return super().do_item(s)
-        candidates = (super(BirdDL, self).do_item(i) for i in range(min(self.n, 50)))
-        first = next((item for item in candidates if item is not None), None)
-        if first is None:
-            raise BirdfastError("none of the first recordings could be read: run `birdfast doctor` on the data")
-        return first
 
 
 def readable(recordings, recipe, bad_files):
@@ -208,7 +188,8 @@ def _dataloaders(block, clips, weights, recipe, num_workers, device):
     workers = num_workers if num_workers is not None else (8 if torch.cuda.is_available() else 0)
     return datasets.dataloaders(
         bs=recipe.batch_size, val_bs=2 * recipe.batch_size, dl_type=BirdDL, dl_kwargs=(options, {}), num_workers=workers,
-        device=device, after_item=block.item_tfms, after_batch=block.batch_tfms, persistent_workers=False,
+        device=device, after_item=block.item_tfms, after_batch=block.batch_tfms, persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available() and torch.device(device or default_device()).type == "cuda",
     )  # fmt: skip
 
 
