@@ -181,6 +181,8 @@ def train(
     except KeyboardInterrupt:
         typer.echo(f"\nbirdfast: stopped{how_to_resume(source, columns, folder, cached)}", err=True)
         raise typer.Exit(INTERRUPTED) from None
+    if not summary:
+        return  # of several processes the first speaks
     typer.echo(score_lines(summary["metrics"]))
     typer.echo(f"{summary['seconds']:.0f} s at lr={summary['lr']:.2g}; everything is in {folder}:")
     typer.echo(listing(folder))
