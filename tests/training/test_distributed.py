@@ -14,15 +14,24 @@ pytest.importorskip("accelerate")
 
 PROLOGUE = """
 import json, sys, warnings
-import numpy as np, torch
+import torch
 warnings.simplefilter("ignore")
+from fastai.callback.core import Callback, CancelFitException
 from fastai.torch_core import rank_distrib
 from birdfast.recipe import Recipe
 from birdfast.training.blocks import bird_dls
 from birdfast.training.learner import bird_learner
 from birdfast.training.checkpoint import seed_draws
-from birdfast.training.distributed import ShardDL, filled, joined
+from birdfast.training.distributed import ShardDL, joined
 birds, recipe, out = sys.argv[1], Recipe.load(sys.argv[2]), sys.argv[3]
+
+class Stop(Callback):
+    order = 66
+    def after_epoch(self):
+        raise CancelFitException("after an epoch")
+
+def weight(learn):
+    return [float(p.detach().abs().sum()) for p in learn.model.parameters()]
 """
 
 
@@ -70,10 +79,15 @@ with joined():
         learn.fit_recipe(run=out + "/run")
         after = learn.scores()
         preds = learn.get_preds()[0]
+    for cbs, resume in (([Stop()], False), ([], True)):
+        again = bird_learner(bird_dls(birds, recipe, device="cpu", num_workers=1), path=out)
+        with again.no_bar(), again.no_logging(), again.distrib_ctx():
+            again.fit_recipe(run=out + "/again", cbs=cbs, resume=resume)
     seed_draws(dls, 5)
-    result = {"plain": [int(i) for i in plain.get_idxs()], "weighted": [int(i) for i in weighted.get_idxs()],
+    drawn = {"plain": [int(i) for i in plain.get_idxs()], "weighted": [int(i) for i in weighted.get_idxs()]}
+    result = {"resumed": weight(again), **drawn,
               "before": before, "after": after, "preds": preds.tolist(), "n_batches": [len(plain), len(list(plain))],
-              "weights": float(sum(p.abs().sum() for p in learn.model.parameters())), "drawn": float(torch.rand(1))}
+              "weights": weight(learn), "drawn": float(torch.rand(1))}
     open(f"{out}/{rank_distrib()}.json", "w").write(json.dumps(result))
 """
 )
@@ -125,6 +139,7 @@ def test_scores_are_those_of_one_process(results, tiny_birds, recipe_file):
         assert learn.scores() == pytest.approx(first["after"], rel=1e-4)
         np.testing.assert_allclose(learn.get_preds()[0], first["preds"], atol=1e-5)
     assert first["preds"] == second["preds"]
+    assert first["resumed"] == first["weights"]
     history = pd.read_csv(out / "run" / "history.csv")
     assert history["roc_auc"].tolist()[-1] == pytest.approx(first["after"]["roc_auc"])
 
