@@ -42,7 +42,7 @@ def plain_learner(table: pd.DataFrame, backbone: str) -> Any:
     import torch
     from fastai.vision.all import CategoryBlock, ColReader, DataBlock, Learner, TensorImageBW, TransformBlock
 
-    def spectrogram(row: Any) -> TensorImageBW:
+    def spectrogram(row):  # fasttransform looks types up in the module: none here
         start = np.random.uniform(0, 55)
         wave, rate = librosa.load(row["path"], sr=32_000, offset=start, duration=5)
         mel = librosa.power_to_db(
