@@ -109,6 +109,8 @@ def fit_frames(frames, n, *, pad, floor):
 def cached_reader(cache, recordings, recipe, bad_files=None, *, cache_dir=None, progress=True):
     "The reader of a recipe's clips from the `cache` asked for, which is filled first; None: from the files"
     if is_npy(recordings["path"]).any():
+        if cache:
+            note("saved spectrograms are read as they are: no cache is made of them")
         return ReadLevels(recipe, bad_files=bad_files)
     if not cache:
         return None

@@ -1,6 +1,7 @@
 """A fastai Learner for bird calls: a timm backbone, the recipe's loss, schedule and callbacks."""
 
 import importlib
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -126,6 +127,13 @@ class BirdLearner(Learner):
         "Add the callback that shares the training out; `distrib_ctx` takes it away again"
         self.add_cb(import_distributed().ShareTraining(sync_bn, **kwargs))
         return self.remove_cb(ProgressCallback) if rank_distrib() else self
+
+    @contextmanager
+    def no_bar(self):
+        "fastai's, that puts back the bar there was and not its own"
+        bars = [self.progress] if hasattr(self, "progress") else []
+        with self.removed_cbs(bars):
+            yield self
 
     @property
     def is_shared(self):

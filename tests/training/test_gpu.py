@@ -87,9 +87,16 @@ def test_the_losses_come_home_and_equal_fastais(tiny_birds, tiny_recipe):
     with learn.no_bar(), learn.no_logging():  # finds it by fastai's name
         assert not hasattr(learn, "progress")
         learn.fit_recipe()
+    assert type(learn.progress) is SparingProgress
     assert type(learn.recorder.smooth_loss) is SmoothLoss
     assert all(loss.device.type == "cpu" for loss in learn.recorder.losses)
     assert float(learn.recorder.losses[-1]) == pytest.approx(learn.recorder.values[-1][0])
+
+
+def test_torch_compile_is_a_knob(tiny_birds, tiny_recipe):
+    dls = bird_dls(tiny_birds, tiny_recipe, device="cpu")
+    assert bird_learner(dls).model._compiled_call_impl is None
+    assert bird_learner(dls, compile=True).model._compiled_call_impl is not None
 
 
 @pytest.mark.gpu
