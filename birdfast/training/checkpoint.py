@@ -39,7 +39,8 @@ class StopOnBadFiles(Callback):
     order = 70
 
     def before_fit(self):
-        self.n_files, self.size = self.learn.dls.clips["path"].nunique(), -1  # once, not every batch
+        # once, not every batch
+        self.n_files, self.size = self.learn.dls.source.recordings["path"].nunique(), -1
 
     def after_batch(self):
         size = self.learn.dls.bad_files.n_bytes()
