@@ -66,6 +66,9 @@ class LossesHome(Callback):
             for i, loss in zip(away, torch.stack([losses[i] for i in away]).cpu().unbind()):
                 losses[i] = loss
 
+    def after_cancel_fit(self):
+        self.after_train()  # of lr_find, which draws them
+
 
 class SparingProgress(ProgressCallback):
     "fastai's bar, that asks the device for the loss every second and not at every step"

@@ -182,7 +182,7 @@ class AudioToSpec(Transform):
 
     def _to_audio(self, x):
         samples = x.as_subclass(torch.Tensor)
-        scale = samples[..., -2:].contiguous().view(torch.float32)
+        scale = samples[..., -2:].clone(memory_format=torch.contiguous_format).view(torch.float32)  # a copy is aligned
         return AudioTensor(samples[..., :-2].float() * scale, sample_rate=self.logmel.sample_rate)
 
     def _known(self, values, waveform):
