@@ -73,7 +73,7 @@ def main(folder: Path, repeats: int) -> None:
     keys = [{"way": way, "suffix": suffix, "seconds": seconds, "rate": rate}
             for seconds, rate in kinds for suffix in SUFFIXES for way in ways]  # fmt: skip
     table = measure("item_cost", keys, run, command="python benchmarks/item_cost.py FOLDER")
-    print(table.pivot_table("ms", "way", ["seconds", "rate", "suffix"], sort=False))
+    print(table.pivot_table("ms", "way", ["seconds", "rate", "suffix"], sort=False).to_string())
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ def main(folder: Path, steps: int, other: str | None) -> None:
     found = measure(
         "train_throughput", keys, run, command="python benchmarks/train_throughput.py FOLDER STEPS OTHER_PYTHON"
     )
-    print(found.pivot_table("clips_s", ["way", "workers"], "backbone", sort=False))
+    print(found.pivot_table("clips_s", ["way", "workers"], "backbone", sort=False).to_string())
 
 
 if __name__ == "__main__":

@@ -33,10 +33,13 @@ def waveform_store(root: str | Path, *, sample_rate: int) -> Store:
 def to_pcm(waveform: np.ndarray) -> Rows:
     """16-bit samples of a waveform, and what to multiply them by to have it back.
 
-    The range is -1 to 1, as in a sound file. A waveform that goes beyond it (MP3 and Vorbis decode to more than was put
-    in) is scaled by its own peak, so that nothing is clipped; the rounding then grows with it.
+    What comes from a 16-bit file as it is stays exact. Anything else is scaled by its own peak: the rounding is relative to
+    that, in quiet recordings too, and nothing is clipped (MP3 and Vorbis decode to more than full scale at times).
     """
-    peak = max(1.0, float(np.abs(waveform).max(initial=0.0)))
+    exact = waveform * 32768.0
+    if np.array_equal(exact, np.rint(exact)) and exact.min(initial=0) >= -32768 and exact.max(initial=0) <= FULL_SCALE:
+        return exact.astype(np.int16), 1 / 32768
+    peak = float(np.abs(waveform).max())
     return np.rint(waveform * (FULL_SCALE / peak)).astype(np.int16), peak / FULL_SCALE
 
 
@@ -83,8 +86,8 @@ def cache_waveforms(
         return to_pcm(read_clip(path, sample_rate=sample_rate))
 
     fill(store, recordings, decode, rows_per_second=sample_rate, workers=workers, progress=progress)
-    if loud := sum(store.index[path].scale > 1 / FULL_SCALE for path in set(recordings["path"]) & set(store.index)):
-        note(f"{loud} recordings go beyond full scale: each is kept whole, scaled by its own peak")
+    if loud := sum(store.index[path].scale * FULL_SCALE > 1 for path in set(recordings["path"]) & set(store.index)):
+        note(f"{loud} recordings go beyond full scale: each is kept whole, nothing is clipped")
     return store
 
 

@@ -29,12 +29,20 @@ def cached(store, path):
     return from_pcm(store.rows(entry, 0, entry.length), entry.scale)
 
 
-@pytest.mark.parametrize("gain", [0.0, 0.1, 0.33, 2.0])
+@pytest.mark.parametrize("gain", [1e-4, 0.1, 0.33, 2.0])
 def test_nothing_is_clipped_and_little_is_lost(gain):
     waveform = gain * np.random.default_rng(0).uniform(-1, 1, 5000).astype(np.float32)
     samples, scale = to_pcm(waveform)
     assert samples.dtype == np.int16
-    np.testing.assert_allclose(from_pcm(samples, scale), waveform, atol=HALF_A_STEP * max(1, gain) * 1.01)
+    np.testing.assert_allclose(from_pcm(samples, scale), waveform, atol=HALF_A_STEP * gain * 1.01)
+
+
+@pytest.mark.parametrize("samples", [[-32768, 32767, 1, 0], [3, -3], [0, 0]])
+def test_sixteen_bits_stay_exact(samples):
+    waveform = (np.array(samples) / 32768).astype(np.float32)
+    stored, scale = to_pcm(waveform)
+    assert stored.tolist() == samples
+    assert (from_pcm(stored, scale) == waveform).all()
 
 
 def test_the_cache_holds_what_the_files_hold(tmp_path, capsys):
