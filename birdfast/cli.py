@@ -11,7 +11,15 @@ from typing import Annotated
 import typer
 
 from birdfast import __version__
-from birdfast.commands.options import default_out, how_to_resume, read_columns, read_knobs, read_lr, resumed_recipe
+from birdfast.commands.options import (
+    default_out,
+    how_to_resume,
+    read_columns,
+    read_knobs,
+    read_lr,
+    resumed_recipe,
+    source_words,
+)
 from birdfast.commands.shell import INTERRUPTED, Commands, listing, score_lines
 from birdfast.recipe import RECIPES, get_recipe
 
@@ -218,8 +226,9 @@ def cache(
     store, left_out = make_cache(source, named, out, kind=kind, columns=columns, workers=workers)
     rest = f"; {left_out} of {source} are not, training reads their files" if left_out else ""
     typer.echo(f"{len(store.index)} recordings are cached in {store.folder}{rest}")
-    where = "" if out == Path("cache") else f" --cache-dir {out}"
-    typer.echo(f"next: birdfast train {source} --cache {kind}{where}")
+    where = {"recipe": recipe, "cache": kind, "cache_dir": out}
+    sets = "".join(f" --set {setting}" for setting in set_ or [])
+    typer.echo(f"next: birdfast train {source_words(source, columns | where)}{sets}")
 
 
 @app.command()

@@ -9,11 +9,9 @@ from typing import Any
 from birdfast.errors import BirdfastError, unknown
 from birdfast.recipe import Recipe
 from birdfast.recordings.audio import read_headers
-from birdfast.recordings.cache import CACHE_ROOT, cache_waveforms, check_place
+from birdfast.recordings.cache import CACHE_ROOT, CACHES, cache_waveforms, check_place
 from birdfast.recordings.store import Store
 from birdfast.recordings.tables import read_source
-
-KINDS = ("waveform", "spectrogram")
 
 
 def make_cache(
@@ -39,8 +37,8 @@ def make_cache(
     BirdfastError
         No recording can be read, or the disk has not room enough.
     """
-    if kind not in KINDS:
-        raise unknown("kind of cache", kind, KINDS)
+    if kind not in CACHES:
+        raise unknown("kind of cache", kind, CACHES)
     found = read_source(source, **(columns or {}))
     check_place(out, found)
     headers = read_headers(found.recordings["path"].unique(), progress=True)

@@ -18,6 +18,7 @@ from birdfast.recordings.audio import AudioError, read_clip
 from birdfast.recordings.source import Source
 from birdfast.recordings.store import Store, stamp
 
+CACHES = ("waveform", "spectrogram")
 CACHE_ROOT = "cache"  # in the working directory, beside runs/
 FULL_SCALE = 32767
 

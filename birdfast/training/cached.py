@@ -7,12 +7,11 @@ import torch
 from birdfast.errors import BirdfastError, unknown
 from birdfast.notes import note
 from birdfast.recordings.audio import AudioError, fit, read_clip
-from birdfast.recordings.cache import CACHE_ROOT, cache_waveforms, fill, to_pcm
+from birdfast.recordings.cache import CACHE_ROOT, CACHES, cache_waveforms, fill, to_pcm
 from birdfast.recordings.store import Store
 from birdfast.spectrogram.logmel import LogMel
 from birdfast.training.transforms import LevelsTensor, PcmTensor, ReadClip
 
-CACHES = ("waveform", "spectrogram")
 _FRONT_END = (
     "sample_rate",
     "n_fft",
