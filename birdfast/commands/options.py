@@ -54,7 +54,7 @@ def read_columns(
 
 def source_words(source: str, columns: Mapping[str, Any]) -> str:
     """A source and the options that name its columns, as they are typed."""
-    flags = {"fold": "fold-column", "audio_root": "audio-root"}
+    flags = {"fold": "fold-column", "audio_root": "audio-root", "cache_dir": "cache-dir"}
     words = [source]
     for name, value in columns.items():
         words += [f"--{flags.get(name, name)}", str(value)]
@@ -86,9 +86,9 @@ def resumed_recipe(out: Path, recipe: str | None, knobs: Mapping[str, Any]) -> R
     return stored.with_(epochs=knobs.get("epochs", stored.epochs))
 
 
-def how_to_resume(source: str, columns: Mapping[str, Any], out: Path) -> str:
-    """What to type to go on with the run in `out`; empty if it has not begun."""
+def how_to_resume(source: str, columns: Mapping[str, Any], out: Path, cache: Mapping[str, Any] | None = None) -> str:
+    """What to type to go on with the run in `out`, with the options of its `cache`; empty if it has not begun."""
     if not (out / RECIPE_FILE).is_file():
         return ""
-    words = f"{source_words(source, columns)} --out {shlex.quote(str(out))}"
+    words = f"{source_words(source, {**columns, **(cache or {})})} --out {shlex.quote(str(out))}"
     return f"; the epochs that ended are kept, go on with: birdfast train {words} --resume"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -33,8 +36,12 @@ def train_run(
     columns: Mapping[str, Any] | None = None,
     num_workers: int | None = None,
     device: str | None = None,
+    cache: str | None = None,
+    cache_dir: str | Path | None = None,
 ) -> dict[str, Any]:
     """Train and write everything a run leaves behind into the folder `out`; returns what summary.json holds.
+
+    Started by `accelerate launch`, the processes share the training; the first writes, the others return nothing.
 
     Parameters
     ----------
@@ -44,6 +51,8 @@ def train_run(
         With `resume`, the run's own: :func:`birdfast.commands.options.resumed_recipe`.
     resume
         Go on after the last epoch that ended. Without it, a folder that holds a run is an error.
+    cache, cache_dir
+        "waveform" or "spectrogram", see :func:`~birdfast.training.blocks.bird_dls`.
 
     Raises
     ------
@@ -60,18 +69,46 @@ def train_run(
     check_backbone(recipe.backbone)
     found = read_source(source, **(columns or {}))
     out.mkdir(parents=True, exist_ok=True)
-    bad_files = BadFiles(out / "bad_files.jsonl")
-    if not resume:
-        Path(bad_files.path).unlink(missing_ok=True)
-    dls = bird_dls(found, recipe, num_workers=num_workers, device=device, bad_files=bad_files)
-    if resume:
-        _check_same_data(out, dls)
-    learn = bird_learner(dls, path=out)
-    recipe.save(out / RECIPE)
-    _describe_data(out, dls, source, columns)
-    with quiet_unless_watched(learn) as cbs:
-        learn.fit_recipe(run=out, resume=resume, cbs=cbs)
-    return write_results(learn, out, seconds=time.monotonic() - started)
+    with _processes() as is_first:
+        bad_files = BadFiles(out / "bad_files.jsonl")
+        if is_first and not resume:
+            Path(bad_files.path).unlink(missing_ok=True)
+        cached = {"cache": cache, "cache_dir": cache_dir}
+        dls = bird_dls(found, recipe, num_workers=num_workers, device=device, bad_files=bad_files, **cached)
+        if resume:
+            _check_same_data(out, dls)
+        learn = bird_learner(dls, path=out)
+        if is_first:
+            recipe.save(out / RECIPE)
+            _describe_data(out, dls, source, columns)
+        with quiet_unless_watched(learn) as cbs, _shared(learn):
+            learn.fit_recipe(run=out, resume=resume, cbs=cbs)
+        with _alone():
+            return write_results(learn, out, seconds=time.monotonic() - started) if is_first else {}
+
+
+def _n_processes() -> int:
+    """How many processes `accelerate launch` started."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def _processes() -> Any:
+    """The processes of `accelerate launch` as a group; gives whether this is the first, or the only one."""
+    if _n_processes() < 2:
+        return nullcontext(True)
+    from birdfast.training.learner import import_distributed
+
+    return import_distributed().joined()
+
+
+def _shared(learn: Any) -> Any:
+    """The training of `learn`, shared out to the processes where there are several."""
+    return learn.distrib_ctx() if _n_processes() > 1 else nullcontext()
+
+
+def _alone() -> Any:
+    """What one process does while the others wait for it."""
+    return import_module("birdfast.training.distributed").alone() if _n_processes() > 1 else nullcontext()
 
 
 def check_out(out: Path, *, resume: bool) -> None:

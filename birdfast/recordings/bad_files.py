@@ -43,7 +43,14 @@ class BadFiles:
 
     def __len__(self) -> int:
         """How many files are listed."""
-        return len(self.table()) if Path(self.path).exists() and Path(self.path).stat().st_size else 0
+        return len(self.table()) if self.n_bytes() else 0
+
+    def n_bytes(self) -> int:
+        """Bytes of the list on disk: it has grown if they have."""
+        try:
+            return Path(self.path).stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def _entries(self) -> pd.DataFrame:
         file = Path(self.path)

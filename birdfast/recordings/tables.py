@@ -131,7 +131,7 @@ def read_table(
 
 
 def read_folders(folder: str | Path, *, classes: Sequence[str] | None = None) -> Source:
-    """Read a folder with a sub-folder of recordings a class; hidden folders and stray files are passed over.
+    """Read a folder with a sub-folder of recordings (or saved spectrograms, .npy) a class; hidden and stray files are left.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def read_folders(folder: str | Path, *, classes: Sequence[str] | None = None) ->
     if not root.is_dir():
         raise BirdfastError(f"no folder {root}: check the path")
     names = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    rows = [(str(file), name) for name in names for file in list_audio_files(root / name)]
+    rows = [(str(file), name) for name in names for file in list_audio_files(root / name) or _spectrograms(root / name)]
     with_sound = {name for _, name in rows}
     if len(with_sound) < 2:
         found = f"only one, {next(iter(with_sound))!r}" if with_sound else "none"
@@ -154,3 +154,8 @@ def read_folders(folder: str | Path, *, classes: Sequence[str] | None = None) ->
         note(f"{len(empty)} classes without a recording: {', '.join(empty[:10])}{' ...' if len(empty) > 10 else ''}")
     recordings = tidy(pd.DataFrame(rows, columns=["path", "primary_label"]), root=root, where=str(root))
     return make_source(recordings, "folder per class", root=root, classes=names if classes is None else classes)
+
+
+def _spectrograms(folder: Path) -> list[Path]:
+    """The spectrograms that someone saved in a folder, sorted."""
+    return sorted(file for file in folder.rglob("*.npy") if not file.name.startswith("."))

@@ -85,10 +85,18 @@ class LogMel(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         with torch.autocast(waveform.device.type, enabled=False):
-            return self._normalise(self.decibels(waveform.float()))
+            return self.finish(self.levels(waveform.float()))
 
     def decibels(self, waveform: Tensor) -> Tensor:
         """Log-mel before normalisation, dB relative to 1, ``(..., n_mels, frames)``."""
+        return self._limit(self.levels(waveform))
+
+    def finish(self, levels: Tensor) -> Tensor:
+        """The spectrogram of `levels`: limited to `top_db` and normalised, both over the frames that are given."""
+        return self._normalise(self._limit(levels))
+
+    def levels(self, waveform: Tensor) -> Tensor:
+        """Log-mel in dB before `top_db` and normalisation, ``(..., n_mels, frames)``: what a frame is on its own."""
         spectrum = torch.stft(
             waveform.reshape(-1, waveform.shape[-1]),
             self.n_fft, self.hop_length, self.win_length, self.window,
@@ -98,8 +106,10 @@ class LogMel(nn.Module):
         energy = magnitude.square() if self.power == 2 else magnitude.pow(self.power)
         mel = self.filters @ energy
         db = (20.0 / self.power) * torch.log10(mel.clamp(min=1e-10))
-        db = torch.maximum(db, db.amax((-2, -1), keepdim=True) - self.top_db)
         return db.reshape(*waveform.shape[:-1], *db.shape[-2:])
+
+    def _limit(self, db: Tensor) -> Tensor:
+        return torch.maximum(db, db.amax((-2, -1), keepdim=True) - self.top_db)
 
     def _normalise(self, db: Tensor) -> Tensor:
         if self.normalize == "standard":

@@ -3,21 +3,24 @@
 import numpy as np
 import pandas as pd
 import torch
-from fastai.callback.data import WeightedDL
 from fastai.data.block import CategoryBlock, DataBlock, MultiCategoryBlock, TransformBlock
-from fastai.data.core import TfmdDL
 from fastai.data.transforms import ColSplitter
+from fastai.torch_core import default_device
+from fastcore.foundation import L
 
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
 from birdfast.recipe import get_recipe, lr_too_low
 from birdfast.recordings.audio import read_headers, window_starts
 from birdfast.recordings.bad_files import BadFiles
+from birdfast.recordings.cache import check_place
 from birdfast.recordings.folds import leak_report, split
 from birdfast.recordings.labels import check_labels, sampling_weights, targets
 from birdfast.recordings.tables import read_source
 from birdfast.spectrogram.logmel import LogMel
 from birdfast.training import show  # noqa: F401 - registers how fastai draws birdfast's types
+from birdfast.training.cached import cached_reader, is_npy, npy_headers
+from birdfast.training.loader import BirdDL
 from birdfast.training.transforms import AudioToSpec, Clip, MaskFreq, MaskTime, ReadClip
 
 
@@ -32,9 +35,11 @@ def AudioBlock(sample_rate=32_000, duration=5.0, pad="repeat", logmel=None, bad_
     return TransformBlock(item_tfms=[ReadClip(sample_rate, duration, pad, bad_files)], batch_tfms=batch_tfms)
 
 
-def recipe_audio_block(recipe, bad_files=None):
-    "The AudioBlock that a recipe describes, SpecAugment included"
+def recipe_audio_block(recipe, bad_files=None, reader=None):
+    "The AudioBlock that a recipe describes, SpecAugment included; `reader` in place of its ReadClip"
     block = AudioBlock(recipe.sample_rate, recipe.duration, recipe.pad, LogMel.from_recipe(recipe), bad_files)
+    if reader:
+        block.item_tfms = L(reader)
     if recipe.freq_masks:
         block.batch_tfms.append(MaskFreq(recipe.freq_mask_width, recipe.freq_masks, recipe.mask_p))
     if recipe.time_masks:
@@ -71,10 +76,10 @@ def label_block(recipe, classes):
     return CategoryBlock(vocab=list(classes), sort=False), row_label
 
 
-def bird_block(recipe, classes, bad_files=None):
+def bird_block(recipe, classes, bad_files=None, reader=None):
     "The DataBlock of a recipe: clips table in, (AudioSpectrogram, targets) out"
     block, get_y = label_block(recipe, classes)
-    return DataBlock(blocks=(recipe_audio_block(recipe, bad_files), block), get_x=row_clip, get_y=get_y,
+    return DataBlock(blocks=(recipe_audio_block(recipe, bad_files, reader), block), get_x=row_clip, get_y=get_y,
                      splitter=ColSplitter("is_valid"))  # fmt: skip
 
 
@@ -100,29 +105,9 @@ def _valid_starts(length, recipe):
     return starts
 
 
-class BirdDL(WeightedDL):
-    "A weighted DataLoader: without weights every item comes once an epoch, and it can start with an unreadable item"
-
-    def __init__(self, dataset=None, bs=None, wgts=None, **kwargs):
-        self.weighted = wgts is not None
-        super().__init__(dataset=dataset, bs=bs, wgts=wgts, **kwargs)
-
-    def get_idxs(self):
-        return super().get_idxs() if self.weighted else TfmdDL.get_idxs(self)
-
-    def do_item(self, s):
-        if s is not None:
-            return super().do_item(s)
-        candidates = (super(BirdDL, self).do_item(i) for i in range(min(self.n, 50)))
-        first = next((item for item in candidates if item is not None), None)
-        if first is None:
-            raise BirdfastError("none of the first recordings could be read: run `birdfast doctor` on the data")
-        return first
-
-
 def readable(recordings, recipe, bad_files):
     "The recordings whose headers can be read, with their `duration`; the others are listed, and stop the run if they are many"
-    headers = read_headers(recordings["path"], progress=True)
+    headers = _headers(recordings["path"], recipe)
     broken = headers["error"].notna().to_numpy()
     for path, error in headers.loc[broken, ["path", "error"]].itertuples(index=False):
         bad_files.add(path, error)
@@ -131,6 +116,15 @@ def readable(recordings, recipe, bad_files):
         note(f"{broken.sum()} of {len(recordings)} recordings cannot be read and are left out: {bad_files.path}")
     found = {name: headers[name].to_numpy() for name in ("duration", "sample_rate")}
     return recordings.assign(**found)[~broken].reset_index(drop=True)
+
+
+def _headers(paths, recipe):
+    saved = is_npy(paths)
+    if saved.any() and not saved.all():
+        raise BirdfastError(
+            f"{saved.sum()} of {len(saved)} recordings are .npy spectrograms, the others sound: train one kind"
+        )
+    return npy_headers(paths, recipe) if saved.any() else read_headers(paths, progress=True)
 
 
 def check_bad_share(bad_files, n, max_bad):
@@ -144,16 +138,30 @@ def check_bad_share(bad_files, n, max_bad):
         )
 
 
-def bird_dls(source, recipe="improved", *, num_workers=None, device=None, bad_files=None, columns=None, **knobs):
+def bird_dls(
+    source,
+    recipe="improved",
+    *,
+    num_workers=None,
+    device=None,
+    bad_files=None,
+    columns=None,
+    cache=None,
+    cache_dir=None,
+    **knobs,
+):
     """DataLoaders for a folder, a csv, a table or a :class:`~birdfast.recordings.tables.Source`.
 
     `recipe` is a preset's name, a Recipe or a file of one; any knob can follow by name: ``bird_dls(folder, epochs=20)``.
     `columns` goes to :func:`~birdfast.recordings.tables.read_source`, to name the columns of a csv.
+    `cache="waveform"` decodes each recording once, into the folder `cache_dir` ("cache"), and cuts the clips from there;
+    `cache="spectrogram"` keeps spectrograms, which is faster and an approximation (docs/speed.md).
     The dls carry `recipe`, `source`, `clips`, `leaks` and `bad_files`.
     """
     recipe = get_recipe(recipe, **knobs)
     source = read_source(source, **(columns or {}))
     check_labels(source.recordings, source.classes)
+    check_place(cache_dir, source)
     bad_files = BadFiles() if bad_files is None else bad_files
     recordings = readable(source.recordings, recipe, bad_files)
     is_valid = split(recordings, n_folds=recipe.n_folds, fold=recipe.fold, group=recipe.group, seed=recipe.seed)
@@ -164,22 +172,24 @@ def bird_dls(source, recipe="improved", *, num_workers=None, device=None, bad_fi
     weights = sampling_weights(
         train["primary_label"], power=recipe.sampling_power, floor=recipe.sampling_floor, cap=recipe.sampling_cap
     )
-    dls = _dataloaders(clips, weights, source.classes, recipe, bad_files, num_workers, device)
+    reader = cached_reader(cache, recordings, recipe, bad_files, cache_dir=cache_dir)
+    block = bird_block(recipe, source.classes, bad_files, reader)
+    dls = _dataloaders(block, clips, weights, recipe, num_workers, device)
     dls.recipe, dls.source, dls.clips, dls.bad_files = recipe, source, clips, bad_files
     dls.leaks = leak_report(recordings, is_valid)
     _introduce(dls, recordings, is_valid)
     return dls
 
 
-def _dataloaders(clips, weights, classes, recipe, bad_files, num_workers, device):
-    block = bird_block(recipe, classes, bad_files)
+def _dataloaders(block, clips, weights, recipe, num_workers, device):
     datasets = block.datasets(clips)
     options = {"wgts": weights} if recipe.sampling_power else {}
     # On CPU the model needs the cores that workers would take, and one process repeats exactly.
     workers = num_workers if num_workers is not None else (8 if torch.cuda.is_available() else 0)
     return datasets.dataloaders(
         bs=recipe.batch_size, val_bs=2 * recipe.batch_size, dl_type=BirdDL, dl_kwargs=(options, {}), num_workers=workers,
-        device=device, after_item=block.item_tfms, after_batch=block.batch_tfms, persistent_workers=False,
+        device=device, after_item=block.item_tfms, after_batch=block.batch_tfms, persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available() and torch.device(device or default_device()).type == "cuda",
     )  # fmt: skip
 
 

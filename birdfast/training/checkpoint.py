@@ -7,16 +7,17 @@ from pathlib import Path
 import pandas as pd
 from fastai.callback.core import Callback
 from fastai.learner import load_model, save_model
-from fastai.torch_core import set_seed
+from fastai.torch_core import rank_distrib, set_seed
 
 from birdfast.errors import BirdfastError
 from birdfast.training.blocks import check_bad_share
 
 
 def seed_draws(dls, seed):
-    "Seed the generators of Python, NumPy and torch, and the order in which items are drawn"
-    set_seed(seed)
-    dls.train.rng = random.Random(seed)
+    "Seed the generators of Python, NumPy and torch, apart in each process, and the order in which items are drawn"
+    set_seed(seed + 1_000_003 * rank_distrib())
+    train = dls.train.__dict__.get("dl", dls.train)  # behind the share of one process lies the whole
+    train.rng = random.Random(seed)
 
 
 class SeedEpochs(Callback):
@@ -38,10 +39,14 @@ class StopOnBadFiles(Callback):
     order = 70
 
     def before_fit(self):
-        self.n_files = self.learn.dls.source.recordings["path"].nunique()  # once, not every batch
+        # once, not every batch
+        self.n_files, self.size = self.learn.dls.source.recordings["path"].nunique(), -1
 
     def after_batch(self):
-        check_bad_share(self.learn.dls.bad_files, self.n_files, self.learn.dls.recipe.max_bad)
+        size = self.learn.dls.bad_files.n_bytes()
+        if size != self.size:
+            self.size = size
+            check_bad_share(self.learn.dls.bad_files, self.n_files, self.learn.dls.recipe.max_bad)
 
 
 class Checkpoints(Callback):
@@ -56,8 +61,8 @@ class Checkpoints(Callback):
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def after_epoch(self):
-        if self.epoch < self.start:
-            return  # fastai runs through the epochs that a resumed run skips
+        if self.epoch < self.start or rank_distrib():
+            return  # fastai runs through the epochs that a resumed run skips; of several processes the first writes
         row = dict(zip(self.recorder.metric_names, [self.epoch, *self.recorder.log[1:]], strict=False))
         row["lr"] = float(self.opt.hypers[-1]["lr"])
         self.rows = [r for r in self.rows if r["epoch"] < self.epoch] + [row]

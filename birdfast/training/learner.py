@@ -1,13 +1,16 @@
 """A fastai Learner for bird calls: a timm backbone, the recipe's loss, schedule and callbacks."""
 
+import importlib
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 import torch
 from fastai.callback.channelslast import ChannelsLast
+from fastai.callback.progress import ProgressCallback
 from fastai.callback.schedule import ParamScheduler, SchedCos, valley
 from fastai.learner import Learner
-from fastai.torch_core import params
+from fastai.torch_core import params, rank_distrib, to_detach
 
 from birdfast.errors import BirdfastError
 from birdfast.memory import keep_batch_memory
@@ -16,6 +19,7 @@ from birdfast.models.losses import create_loss
 from birdfast.notes import note
 from birdfast.recordings.audio import get_audio_files, read_header, window_starts
 from birdfast.training.checkpoint import Checkpoints, SeedEpochs, StopOnBadFiles, load_last, read_state, seed_draws
+from birdfast.training.gpu import FusedAdam, SmoothLoss, for_gpu
 from birdfast.training.metrics import bird_metrics, per_recording
 from birdfast.training.mixup import MixUp
 from birdfast.training.transforms import AudioToSpec, ReadClip
@@ -55,7 +59,7 @@ class BirdLearner(Learner):
             note(f"the run in {run} has its {start} epochs: give more to go on, as epochs={start + 10}")
             load_last(self, run, state)
             return
-        lr = state.get("lr") or self.find_lr()
+        lr = state.get("lr") or self._agreed_lr()
         cbs = [*(cbs or []), SeedEpochs(recipe.seed), StopOnBadFiles()]
         if run:
             cbs.append(Checkpoints(run, history=history, state=state | {"lr": lr}))
@@ -73,6 +77,15 @@ class BirdLearner(Learner):
         if recipe.schedule == "cosine":
             cbs = [*cbs, ParamScheduler({"lr": SchedCos(lr, lr * 1e-3)})]
         self.fit(epochs, lr, wd=recipe.weight_decay, cbs=cbs, start_epoch=start)
+
+    def _agreed_lr(self):
+        "The rate of `find_lr`; of several processes the first looks for it, alone"
+        if not self.is_shared:
+            return self.find_lr()
+        from birdfast.training.distributed import ShareTraining, from_first
+
+        with self.removed_cbs([cb for cb in self.cbs if isinstance(cb, ShareTraining)]):
+            return from_first(self.find_lr)
 
     def lr_find(self, start_lr=1e-5, end_lr=1.0, num_it=60, suggest_funcs=(edge, valley), **kwargs):
         "fastai's, over the rates that come into question for a pretrained backbone, suggesting the `edge` and its own `valley`"
@@ -116,6 +129,37 @@ class BirdLearner(Learner):
         best = probabilities.argmax()
         return self.dls.vocab[int(best)], best, probabilities
 
+    def distrib_ctx(self, **kwargs):
+        "Train on several devices, in each process of `accelerate launch`: `with learn.distrib_ctx(): learn.fit_recipe()`"
+        import_distributed()
+        return super().distrib_ctx(**kwargs)
+
+    def to_distributed(self, sync_bn=True, **kwargs):
+        "Add the callback that shares the training out; `distrib_ctx` takes it away again"
+        self.add_cb(import_distributed().ShareTraining(sync_bn, **kwargs))
+        return self.remove_cb(ProgressCallback) if rank_distrib() else self
+
+    @contextmanager
+    def no_bar(self):
+        "fastai's, that puts back the bar there was and not its own"
+        bars = [self.progress] if hasattr(self, "progress") else []
+        with self.removed_cbs(bars):
+            yield self
+
+    @property
+    def is_shared(self):
+        "Whether several processes train, each on its share"
+        return hasattr(self, "share_training")
+
+    def to_detach(self, b, cpu=True, gather=True):
+        "Detached tensors: of all processes while they share the work; left on the device in training, not to wait for it"
+        return to_detach(b, cpu=cpu and not self.training, gather=gather and self.is_shared)
+
+    def get_preds(self, *args, **kwargs):
+        "fastai's, in every process for itself: shares that were gathered would come in another order"
+        with self.removed_cbs([self.share_training] if self.is_shared else []):
+            return super().get_preds(*args, **kwargs)
+
     @property
     def logmel(self):
         "The LogMel of the batches"
@@ -124,14 +168,23 @@ class BirdLearner(Learner):
     def export(self, fname="export.pkl", **kwargs):
         "fastai's pickle, for `load_learner`; `save_bundle` writes the safe format"
         readers = [t for dl in self.dls.loaders for t in dl.after_item.fs if isinstance(t, ReadClip)]
-        lists = [t.bad_files for t in readers]
+        kept = [(t.bad_files, t.store) for t in readers]
         try:
             for reader in readers:
-                reader.bad_files = None  # the list of this run is of no use elsewhere: there, a broken file raises
+                # The list and the cache of this run are of no use elsewhere: there, a broken file raises.
+                reader.bad_files, reader.store = None, None
             super().export(fname, **kwargs)
         finally:
-            for reader, bad_files in zip(readers, lists):
-                reader.bad_files = bad_files
+            for reader, (bad_files, store) in zip(readers, kept):
+                reader.bad_files, reader.store = bad_files, store
+
+
+def import_distributed():
+    "The module that needs Accelerate"
+    try:
+        return importlib.import_module("birdfast.training.distributed")
+    except (ImportError, NameError) as error:  # fastai's module fails by name where Accelerate is missing
+        raise BirdfastError("training on several devices needs Accelerate: pip install 'birdfast[multi]'") from error
 
 
 def _windows(paths, recipe, step):
@@ -145,27 +198,33 @@ def _windows(paths, recipe, step):
     return pd.DataFrame(rows, columns=["path", "start_time", "end_time"])
 
 
-def bird_learner(dls, *, backbone=None, weights=None, metrics=None, cbs=None, path=None, keep_memory=None, **kwargs):
+def bird_learner(
+    dls, *, backbone=None, weights=None, metrics=None, cbs=None, path=None, keep_memory=None, compile=False, **kwargs
+):
     """A BirdLearner for `dls` of :func:`bird_dls`.
 
     `backbone` (any timm name) and `weights` ("pretrained", "random", a checkpoint's path) override the recipe's.
     On CPU it trains channels-last and keeps batch memory (`keep_memory=False` leaves glibc alone); on a GPU in mixed precision.
+    `compile` has torch.compile make kernels of the model, which takes minutes and pays in long runs on a GPU, not on CPU.
     """
     changes = {name: value for name, value in (("backbone", backbone), ("weights", weights)) if value is not None}
     recipe = dls.recipe = dls.recipe.with_(**changes)
     cbs = [ChannelsLast(), *(cbs or [])]  # trains a timm EfficientNet about twice as fast on CPU
     if recipe.mixup_alpha:
         cbs.append(MixUp(recipe.mixup_alpha))
+    device = torch.device(dls.device)
+    if device.type == "cuda":
+        kwargs.setdefault("opt_func", FusedAdam)
     torch.manual_seed(recipe.seed)  # the head's first weights
     learn = BirdLearner(
         dls, create_model(recipe, len(dls.vocab)), loss_func=create_loss(recipe), splitter=bird_splitter,
         metrics=bird_metrics() if metrics is None else metrics, cbs=cbs, wd=recipe.weight_decay, path=path or Path(), **kwargs,
     )  # fmt: skip
-    learn.recipe = recipe
-    device = torch.device(dls.device)
+    learn.recipe, learn.recorder.smooth_loss = recipe, SmoothLoss()
+    if compile:
+        learn.model.compile()
     if device.type == "cuda":
-        # bf16 has the range of float32: fp16 overflows in some backbones
-        learn = learn.to_bf16() if torch.cuda.is_bf16_supported() else learn.to_fp16()
+        for_gpu(learn)
         note(f"training on {torch.cuda.get_device_name(device)}")
     else:
         keep_batch_memory(keep_memory)

@@ -8,28 +8,61 @@ from birdfast.evaluation import metrics as M
 from birdfast.evaluation.report import average_by
 
 
-class RecordingMetric(Metric):
-    "`func(targets, probabilities)` over an epoch; windows of one recording are averaged first where the items name it"
+class EpochScores:
+    "Targets and probabilities of a validation epoch, kept once for all metrics, on the device until they are asked for"
 
-    def __init__(self, func, name=None):
-        self.func, self._name = func, name or func.__name__
+    def __init__(self):
         self.reset()
 
     def reset(self):
-        self.probabilities, self.targets, self.items, self.bad = [], [], None, None
+        self.probabilities, self.targets, self.seen, self.found = [], [], None, None
+        self.items = self.bad = self.dl = None
+
+    def add(self, learn):
+        if learn.pred is self.seen:
+            return  # another metric has added this batch
+        activation = getattr(learn.loss_func, "activation", torch.nn.Identity())
+        self.probabilities.append(activation(learn.pred.float()).detach().as_subclass(torch.Tensor))
+        self.targets.append(learn.y.detach().as_subclass(torch.Tensor))
+        self.seen, self.found, self.dl = learn.pred, None, learn.dl
+        self.items, self.bad = getattr(learn.dl, "items", None), getattr(learn.dls, "bad_files", None)
+
+    def arrays(self):
+        "Targets and probabilities a recording, of all processes; None before the first batch"
+        if self.found is None and self.targets:
+            targets, probabilities = (torch.cat(part).cpu().numpy() for part in (self.targets, self.probabilities))
+            if hasattr(self.dl, "mine"):
+                targets, probabilities = _in_order(self.dl.mine, targets, probabilities)
+            self.found = per_recording(targets, probabilities, self.items, self.bad)
+        return self.found
+
+
+def _in_order(places, targets, probabilities):
+    "The shares of all processes as one, in the order of the items; the last may be doubled to make the shares equal"
+    from birdfast.training.distributed import gathered
+
+    shares = gathered((np.asarray(places[: len(targets)]), targets, probabilities))
+    places, targets, probabilities = (np.concatenate(part) for part in zip(*shares))
+    first = np.unique(places, return_index=True)[1]
+    return targets[first], probabilities[first]
+
+
+class RecordingMetric(Metric):
+    "`func(targets, probabilities)` over an epoch; windows of one recording are averaged first where the items name it"
+
+    def __init__(self, func, name=None, scores=None):
+        self.func, self._name, self.scores = func, name or func.__name__, scores or EpochScores()
+
+    def reset(self):
+        self.scores.reset()
 
     def accumulate(self, learn):
-        activation = getattr(learn.loss_func, "activation", torch.nn.Identity())
-        self.probabilities.append(learn.to_detach(activation(learn.pred.float())).as_subclass(torch.Tensor))
-        self.targets.append(learn.to_detach(learn.y).as_subclass(torch.Tensor))
-        self.items, self.bad = getattr(learn.dl, "items", None), getattr(learn.dls, "bad_files", None)
+        self.scores.add(learn)
 
     @property
     def value(self):
-        if not self.targets:
-            return None
-        targets, probabilities = torch.cat(self.targets).numpy(), torch.cat(self.probabilities).numpy()
-        return self.func(*per_recording(targets, probabilities, self.items, self.bad))
+        found = self.scores.arrays()
+        return None if found is None else self.func(*found)
 
     @property
     def name(self):
@@ -53,4 +86,5 @@ def bird_metrics():
     "accuracy, top-5, macro ROC-AUC, cmAP, padded cmAP and macro F1"
     functions = {"accuracy": M.accuracy, "top5": M.top_k_accuracy, "roc_auc": M.roc_auc, "cmap": M.cmap,
                  "padded_cmap": M.padded_cmap, "macro_f1": M.macro_f1}  # fmt: skip
-    return [RecordingMetric(func, name) for name, func in functions.items()]
+    scores = EpochScores()
+    return [RecordingMetric(func, name, scores) for name, func in functions.items()]

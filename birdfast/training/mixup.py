@@ -1,12 +1,17 @@
 """MixUp on log-mel batches, with the labels that two sounds at once deserve."""
 
 import torch
-import torch.nn.functional as F
 from fastai.callback.core import Callback
 from torch.distributions import Beta
 
 from birdfast.errors import BirdfastError
 from birdfast.spectrogram.functional import mix, union
+
+
+def _sent(numbers, device):
+    "On `device`, without waiting for it; drawn on the CPU, they are the same on all devices"
+    pinned = numbers.pin_memory() if device.type == "cuda" else numbers
+    return pinned.to(device, non_blocking=True)
 
 
 class MixUp(Callback):
@@ -28,13 +33,16 @@ class MixUp(Callback):
     def draw(self, n, device):
         "Weights `(n,)` of at least one half, so that an item keeps its place, and the partner of each item"
         lam = Beta(self.alpha, self.alpha).sample((n,))
-        return torch.maximum(lam, 1 - lam).to(device), torch.randperm(n).to(device)
+        return _sent(torch.maximum(lam, 1 - lam), device), _sent(torch.randperm(n), device)
 
     def mix_targets(self, y, other, lam):
         "Class indices become interpolated probabilities; multi-hot targets their union"
         if y.is_floating_point():
             return union(y, y[other])
-        one_hot = F.one_hot(y.as_subclass(torch.Tensor), self.n_classes).float()
+        y = y.as_subclass(torch.Tensor)
+        one_hot = torch.zeros(len(y), self.n_classes, device=y.device).scatter_(
+            1, y[:, None], 1.0
+        )  # F.one_hot waits for the GPU
         return mix(one_hot, one_hot[other], lam)
 
     @property

@@ -5,6 +5,7 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import soundfile
 import torch
 from fastai.data.load import SkipItemException
@@ -63,6 +64,14 @@ class AudioTensor(TensorBase):
         return show_waveform(self, ctx=ctx, title=title)
 
 
+class PcmTensor(TensorBase):
+    "16-bit samples `(channel, time + 2)` on their way to the device; the last two are the bits of the float that scales them"
+
+
+class LevelsTensor(TensorBase):
+    "Frames `(channel, frames, n_mels)` of a spectrogram in dB, not yet normalised, on their way to the device"
+
+
 class AudioSpectrogram(TensorBase):
     "A spectrogram `(channel, n_mels, frames)`, or a batch; knows the `logmel` that made it and the `waveform` it came from"
 
@@ -82,7 +91,7 @@ class AudioSpectrogram(TensorBase):
 class ReadClip(RandTransform):
     "Read `duration` s: from a random place in training, from the start in validation. `bad_files` collects what cannot be read"
 
-    split_idx, order = None, ORDER["ReadClip"]
+    split_idx, order, store = None, ORDER["ReadClip"], None
 
     def __init__(self, sample_rate=32_000, duration=5.0, pad="repeat", bad_files=None):
         super().__init__(p=1.0)
@@ -93,21 +102,29 @@ class ReadClip(RandTransform):
         self.do, self.training = True, split_idx == 0
         self.place = random.random() if self.training else 0.0
 
-    def encodes(self, o: Clip | Path | str) -> AudioTensor:
+    def encodes(self, o: Clip | Path | str):
         clip = o if isinstance(o, Clip) else Clip(str(o))
         try:
             start = self._start(clip)
-            wave = read_clip(
-                clip.path,
-                start_time=start,
-                duration=self._length(clip, start),
-                sample_rate=self.sample_rate,
-                pad=self.pad,
-            )
-            wave = fit(wave, round(self.duration * self.sample_rate), pad=self.pad)
-            return AudioTensor(torch.from_numpy(wave)[None], sample_rate=self.sample_rate)
+            return self.read(clip.path, start, self._length(clip, start))
         except AudioError as error:
             return self._unreadable(clip, error)
+
+    def read(self, path, start, length):
+        "The clip as the batch wants it"
+        return self.as_item(self._waveform(path, start, length))
+
+    def _waveform(self, path, start, length):
+        wave = read_clip(path, start_time=start, duration=length, sample_rate=self.sample_rate, pad=self.pad)
+        return fit(wave, self.n_samples, pad=self.pad)
+
+    def as_item(self, waveform):
+        "A waveform `(time,)` in the form that the batch wants"
+        return AudioTensor(torch.from_numpy(waveform)[None], sample_rate=self.sample_rate)
+
+    @property
+    def n_samples(self):
+        return round(self.duration * self.sample_rate)
 
     def _start(self, clip):
         end = clip.end_time if clip.end_time is not None else read_header(clip.path).duration
@@ -124,16 +141,15 @@ class ReadClip(RandTransform):
         self.bad_files.add(clip.path, error.reason, start_time=clip.start_time)
         if self.training:
             raise SkipItemException
-        silence = torch.zeros(1, round(self.duration * self.sample_rate))
-        return AudioTensor(silence, sample_rate=self.sample_rate)
+        return self.as_item(np.zeros(self.n_samples, np.float32))
 
 
 def _needs(b, kind, transform, remedy):
     "Raise unless a tensor of type `kind` is in `b`: a transform in the wrong place would else silently do nothing"
-    parts = b if isinstance(b, (tuple, list)) else (b,)
-    if not any(isinstance(part, kind) for part in parts):
+    parts, kinds = b if isinstance(b, (tuple, list)) else (b,), kind if isinstance(kind, tuple) else (kind,)
+    if not any(isinstance(part, kinds) for part in parts):
         found = ", ".join(type(part).__name__ for part in parts)
-        raise BirdfastError(f"{transform} works on {kind.__name__}, but was given {found}: {remedy}")
+        raise BirdfastError(f"{transform} works on {kinds[0].__name__}, but was given {found}: {remedy}")
 
 
 class AudioToSpec(Transform):
@@ -154,12 +170,24 @@ class AudioToSpec(Transform):
         self.logmel.to(device)
 
     def __call__(self, b, split_idx=None, **kwargs):
-        _needs(b, AudioTensor, "AudioToSpec", "use it once, after the audio is read")
+        _needs(b, (AudioTensor, PcmTensor, LevelsTensor), "AudioToSpec", "use it once, after the audio is read")
         return super().__call__(b, split_idx=split_idx, **kwargs)
 
-    def encodes(self, x: AudioTensor) -> AudioSpectrogram:
-        spectrogram = AudioSpectrogram(self.logmel(x.as_subclass(torch.Tensor)))
-        spectrogram.logmel, spectrogram.waveform = self.logmel, x
+    def encodes(self, x: AudioTensor | PcmTensor | LevelsTensor) -> AudioSpectrogram:
+        if isinstance(x, LevelsTensor):
+            levels = x.as_subclass(torch.Tensor).float().transpose(-1, -2).contiguous()
+            return self._known(self.logmel.finish(levels), None)
+        audio = self._to_audio(x) if isinstance(x, PcmTensor) else x
+        return self._known(self.logmel(audio.as_subclass(torch.Tensor)), audio)
+
+    def _to_audio(self, x):
+        samples = x.as_subclass(torch.Tensor)
+        scale = samples[..., -2:].clone(memory_format=torch.contiguous_format).view(torch.float32)  # a copy is aligned
+        return AudioTensor(samples[..., :-2].float() * scale, sample_rate=self.logmel.sample_rate)
+
+    def _known(self, values, waveform):
+        spectrogram = AudioSpectrogram(values)
+        spectrogram.logmel, spectrogram.waveform = self.logmel, waveform
         return spectrogram
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from birdfast.commands.options import read_columns, read_knobs, read_lr, resumed_recipe, source_words
+from birdfast.commands.options import how_to_resume, read_columns, read_knobs, read_lr, resumed_recipe, source_words
 from birdfast.commands.shell import sentence
 from birdfast.errors import BirdfastError
 from birdfast.recipe import RECIPES
@@ -55,3 +55,9 @@ def test_sentences_come_without_their_wrapping():
     assert sentence(fastai) == sentence(worker) == sentence(BirdfastError(inner)) == inner
     assert sentence(PermissionError(13, "Permission denied", "a.csv")) == "a.csv: Permission denied"
     assert sentence(ZeroDivisionError("x")) is None
+
+
+def test_how_to_go_on_names_the_cache(tmp_path):
+    (tmp_path / "recipe.toml").touch()
+    said = how_to_resume("birds", {}, tmp_path, {"cache": "waveform", "cache_dir": "big disk"})
+    assert said.endswith(f"birdfast train birds --cache waveform --cache-dir 'big disk' --out {tmp_path} --resume")
