@@ -6,8 +6,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
+
+from birdfast.recordings.places import file_name, is_url, put
 
 
 @contextmanager
@@ -24,6 +27,18 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def placing(place: str) -> Iterator[Path]:
+    """As :func:`replacing`, also for a URL: what is written appears there at the end, whole."""
+    if not is_url(place):
+        with replacing(place) as temporary:
+            yield temporary
+        return
+    with TemporaryDirectory(prefix="birdfast-") as folder:
+        yield (temporary := Path(folder, file_name(place)))
+        put(temporary, place)
 
 
 def write_csv(predictions: pd.DataFrame, path: str | Path) -> Path:
