@@ -91,7 +91,7 @@ def read_durations(paths: list[str], *, workers: int) -> tuple[dict[str, float],
 
 def hours_bar(seconds: float, n: int, *, progress: bool) -> tqdm:
     """A progress bar in recording-hours, with the time left."""
-    return tqdm(total=seconds / 3600, desc=f"{n:,} recordings", bar_format=_BAR, disable=not progress)
+    return tqdm(total=seconds / 3600, desc=f"{n:,} recordings", bar_format=_BAR, disable=not (progress and seconds))
 
 
 def cut(jobs: Iterable[Job], *, window: float) -> Iterator[Piece]:

@@ -5,15 +5,18 @@ Ray does the scheduling. Only what became of each recording comes back; the scor
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from birdfast.errors import BirdfastError
 from birdfast.inference.ensemble import load_predictor
 from birdfast.inference.store import Recording, Settings, Store
+from birdfast.recordings.places import absolute
 
 FILES = 16  # recordings an actor takes at once: enough to fill batches across them, few enough to share out evenly
 _CORES = 4  # of an actor: more speed up a small network little
@@ -48,20 +51,21 @@ def score_on_ray(
         raise BirdfastError(f"engine='ray' needs Ray ({error}): pip install 'birdfast[ray]'") from error
     if not ray.is_initialized():
         ray.init(log_to_driver=False, configure_logging=False)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = progress
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    ray.data.DataContext.get_current().enable_progress_bars = False  # it has one a stage; ours counts recordings
     # A name of a store's file holds no space.
     rows = [{"path": r.path, "version": r.version, "stale": " ".join(r.stale)} for r in recordings]
     cores, gpus, actors = _share(ray.nodes(), len(rows))
     scored = ray.data.from_items(rows, override_num_blocks=min(len(rows), 4 * actors)).map_batches(
         _Scorer,
-        fn_constructor_args=(store.place, store.settings, [str(Path(m).absolute()) for m in models], options),
+        fn_constructor_args=(store.place, store.settings, [absolute(model) for model in models], options),
         batch_size=FILES,
-        concurrency=actors,
+        compute=ray.data.ActorPoolStrategy(size=actors),
         num_cpus=cores,
         num_gpus=gpus,
     )
-    return {row["path"]: row["reason"] for row in scored.iter_rows() if row["reason"]}
+    watched = tqdm(scored.iter_rows(), total=len(rows), desc="recordings", unit="", disable=not progress)
+    return {row["path"]: row["reason"] for row in watched if row["reason"]}
 
 
 def _share(nodes: Sequence[dict[str, Any]], n_rows: int) -> tuple[int, int, int]:
