@@ -136,9 +136,10 @@ def write_results(learn: Any, out: Path, *, seconds: float) -> dict[str, Any]:
     counts = train_counts(learn.dls)
     bundle = as_bundle(learn)
     bundle.extra["train_counts"] = {name: int(count) for name, count in counts.items()}
+    targets, probabilities = valid_scores(learn)
+    bundle.extra |= _fit_calibration(targets, probabilities, bundle.classes)
     save_bundle(bundle, out / BUNDLE)
     learn.export(PICKLE)
-    targets, probabilities = valid_scores(learn)
     write_tables(out, targets, probabilities, list(learn.dls.vocab), counts)
     _write_history(out)
     bad = learn.dls.bad_files.table()
@@ -157,6 +158,17 @@ def valid_scores(learn: Any) -> tuple[np.ndarray, np.ndarray]:
     with learn.no_bar(), learn.no_logging():
         probabilities, targets = learn.get_preds(dl=learn.dls.valid)
     return per_recording(targets.numpy(), probabilities.numpy(), learn.dls.valid.items, learn.dls.bad_files)
+
+
+def _fit_calibration(targets: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> dict[str, Any]:
+    """Thresholds and calibration for the bundle; nothing where validation holds a single class."""
+    from birdfast.evaluation.calibration import fit_calibration
+
+    try:
+        return {"calibration": fit_calibration(targets, probabilities, classes).to_dict()}
+    except BirdfastError as error:
+        note(f"no thresholds and no calibration in {BUNDLE}: {error}")
+        return {}
 
 
 def _write_history(out: Path) -> None:

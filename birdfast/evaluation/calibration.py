@@ -78,7 +78,9 @@ class Calibration:
         """
         try:
             made = cls(**stored)
-            complete = made.method in METHODS and _ALL in made.curves and all(_ALL in t for t in made.thresholds.values())
+            complete = (
+                made.method in METHODS and _ALL in made.curves and all(_ALL in t for t in made.thresholds.values())
+            )
         except (TypeError, AttributeError) as error:
             raise BirdfastError(f"the bundle's calibration cannot be read ({error}): train or fit it anew") from error
         if not complete:

@@ -222,9 +222,7 @@ def padded_cmap(targets: ArrayLike, probabilities: ArrayLike, *, padding: int = 
     if not len(scores):
         return 0.0
     ones = np.ones(padding, dtype=scores.dtype)
-    padded = (
-        _ap(np.append(present, ones > 0), np.append(column, ones)) for present, column in by_class(truth, scores)
-    )
+    padded = (_ap(np.append(present, ones > 0), np.append(column, ones)) for present, column in by_class(truth, scores))
     return _mean(np.nan_to_num(list(padded)), 0.0)
 
 

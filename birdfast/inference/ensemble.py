@@ -65,4 +65,6 @@ def _check_together(first: Predictor, other: Predictor, name: Any) -> None:
     differing = set(first.classes) ^ set(other.classes)
     if differing:
         some = ", ".join(sorted(differing)[:5])
-        raise BirdfastError(f"{name} cannot join the ensemble: {len(differing)} classes are not in both models ({some})")
+        raise BirdfastError(
+            f"{name} cannot join the ensemble: {len(differing)} classes are not in both models ({some})"
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -46,3 +46,36 @@ def write_csv(predictions: pd.DataFrame, path: str | Path) -> Path:
     with replacing(path) as temporary:
         predictions.to_csv(temporary)
     return Path(path)
+
+
+@contextmanager
+def appending(place: str, *, index: bool) -> Iterator[Callable[[pd.DataFrame], None]]:
+    """Gives a function that adds a table to the csv at `place`, which appears at the end, whole."""
+    with placing(place) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        yield lambda table: table.to_csv(file, header=file.tell() == 0, index=index)
+
+
+def write_raven(events: pd.DataFrame, place: str, *, fmin: float, fmax: float) -> None:
+    """A Raven selection table of one recording's events; `fmin` and `fmax` in Hz: what the model hears."""
+    table = pd.DataFrame(
+        {
+            "Selection": range(1, len(events) + 1),
+            "View": "Spectrogram 1",
+            "Channel": 1,
+            "Begin Time (s)": events["start_time"].to_numpy(),
+            "End Time (s)": events["end_time"].to_numpy(),
+            "Low Freq (Hz)": fmin,
+            "High Freq (Hz)": fmax,
+            "Species": events["label"].to_numpy(),
+            "Score": events["probability"].to_numpy(),
+        }
+    )
+    with placing(place) as temporary:
+        table.to_csv(temporary, sep="\t", index=False, float_format="%.6g")
+
+
+def write_audacity(events: pd.DataFrame, place: str) -> None:
+    """An Audacity label file of one recording's events: start, end, label."""
+    with placing(place) as temporary:
+        columns = events[["start_time", "end_time", "label"]]
+        columns.to_csv(temporary, sep="\t", index=False, header=False, float_format="%.6f")
