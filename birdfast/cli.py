@@ -287,13 +287,14 @@ def predict(
 
     Example: `birdfast predict runs/first soundscapes/ --out results --as raven --threshold f1`
     """
-    from birdfast.commands.predict import PredictOptions, ViewOptions
+    from birdfast.commands.predict import PredictOptions, ViewOptions, split_words
     from birdfast.commands.predict import predict as score
 
     how = PredictOptions(step, last, engine, batch_size, workers)
     view = ViewOptions(keep, drop, strict, threshold, top_k, gap, merge, calibrate, average)
     try:
-        said = score(words, out, submission=submission, formats=as_ or (), context=context, how=how, view=view)
+        models, paths = split_words(words)
+        said = score(models, paths, out, submission=submission, formats=as_ or (), context=context, how=how, view=view)
     except KeyboardInterrupt:
         kept = "" if out.endswith(".csv") else "; what is done is kept, the same command goes on"
         typer.echo(f"\nbirdfast: stopped{kept}", err=True)

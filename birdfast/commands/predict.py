@@ -55,8 +55,9 @@ def _is_model(word: str) -> bool:
 
 
 def predict(
-    words: Sequence[str],
-    out: str,
+    models: str | Path | Sequence[str | Path],
+    paths: Sequence[str | Path],
+    out: str | Path,
     *,
     submission: str | Path | None = None,
     formats: Sequence[str] = (),
@@ -68,27 +69,28 @@ def predict(
 
     Parameters
     ----------
-    words
-        Models (bundles, folders of runs), then recordings and folders of them.
+    models
+        A bundle or the folder of a run; several are an ensemble.
     out
         A folder, which holds the store and the `formats` of :mod:`birdfast.inference.outputs`; or a ``.csv``.
     submission
         A sample submission: the csv `out` gets its rows and columns; the recordings are one folder.
     """
-    names, paths = split_words(words)
-    models, how, view = [find_bundle(name) for name in names], how or PredictOptions(), view or ViewOptions()
+    members = [models] if isinstance(models, (str, Path)) else models
+    bundles, out = [find_bundle(member) for member in members], str(out)
+    how, view = how or PredictOptions(), view or ViewOptions()
     if submission is not None:
         plain = how.step is None and how.last == "pad" and not formats and view == ViewOptions()
-        return _submission(models, paths, out, submission, how, plain=plain)
+        return _submission(bundles, paths, out, submission, how, plain=plain)
     if not out.endswith(".csv"):
-        return _folder(models, paths, out, formats or ("events",), context, how, view)
+        return _folder(bundles, paths, out, formats or ("events",), context, how, view)
     if formats or view.finds_events:
         raise BirdfastError(f"--out {out} takes scores alone: give a folder for events, labels and sound")
-    return _one_csv(models, paths, out, how, view)
+    return _one_csv(bundles, paths, out, how, view)
 
 
 def _submission(
-    models: list[Path], paths: list[str], out: str, sample: str | Path, how: PredictOptions, *, plain: bool
+    models: list[Path], paths: Sequence[str | Path], out: str, sample: str | Path, how: PredictOptions, *, plain: bool
 ) -> str:
     from birdfast.inference.ensemble import load_predictor
 
@@ -105,7 +107,7 @@ def _submission(
 
 def _folder(
     models: list[Path],
-    paths: list[str],
+    paths: Sequence[str | Path],
     out: str,
     formats: Sequence[str],
     context: float,
@@ -126,7 +128,9 @@ def _folder(
     return "\n".join([*lines, f"everything is in {out}: scores/*.parquet, {', '.join(formats)}"])
 
 
-def _one_csv(models: list[Path], paths: list[str], out: str, how: PredictOptions, options: ViewOptions) -> str:
+def _one_csv(
+    models: list[Path], paths: Sequence[str | Path], out: str, how: PredictOptions, options: ViewOptions
+) -> str:
     """Through a store that is thrown away, so that memory stays bounded here too."""
     from birdfast.inference.jobs import find_recordings
     from birdfast.inference.writers import appending
@@ -145,7 +149,7 @@ def _one_csv(models: list[Path], paths: list[str], out: str, how: PredictOptions
     return f"wrote {rows} rows to {out}"
 
 
-def _job(out: str, models: list[Path], paths: list[str], how: PredictOptions) -> Any:
+def _job(out: str, models: list[Path], paths: Sequence[str | Path], how: PredictOptions) -> Any:
     from birdfast.inference.run import predict_into
 
     return predict_into(
@@ -160,7 +164,7 @@ def _job(out: str, models: list[Path], paths: list[str], how: PredictOptions) ->
     )
 
 
-def _one_or_all(paths: list[str]) -> str | list[str]:
+def _one_or_all(paths: Sequence[str | Path]) -> str | Path | Sequence[str | Path]:
     """A single path that leads nowhere is an error; among others it is one more recording that cannot be read."""
     return paths[0] if len(paths) == 1 else paths
 

@@ -46,7 +46,7 @@ class Ensemble(Predictor):
     def _run(self, clips: list[np.ndarray]) -> np.ndarray:
         """Waveforms ``(time,)`` to probabilities ``(len(clips), n_classes)``."""
         scores = [member._run(clips)[:, columns] for member, columns in zip(self.members, self._columns)]
-        return np.mean(scores, axis=0, dtype=np.float32)
+        return np.stack(scores).mean(axis=0, dtype=np.float32)
 
 
 def load_predictor(models: Sequence[str | Path], **options: Any) -> Predictor:

@@ -207,8 +207,8 @@ def _scored(
     """One batch, told apart by recordings."""
     scores, done = run([clip for _, _, clip in windows]), 0
     for _, group in groupby(windows, key=lambda window: id(window[0])):
-        job, first, _ = next(group)
-        n = 1 + sum(1 for _ in group)
+        (job, first, _), *others = group
+        n = 1 + len(others)
         yield Scored(job, first, scores[done : done + n])
         advance(job.duration / 3600 * n / len(job.starts))
         done += n

@@ -32,10 +32,11 @@ def cut_segments(events: pd.DataFrame, folder: str, name: str, *, context: float
     if events.empty:
         return 0
     with open_audio(events["path"].iloc[0]) as file:
-        for event in events.itertuples():
-            span = f"{event.start_time:09.3f}-{event.end_time:09.3f}_{event.probability:.2f}"
-            place = below(folder, _safe(str(event.label)), f"{name}_{span}.{form}")
-            _cut(file, str(event.path), float(event.start_time) - context, float(event.end_time) + context, place, form)
+        columns = (events[column] for column in ("path", "label", "start_time", "end_time", "probability"))
+        for path, label, start, end, probability in zip(*columns):
+            span = f"{start:09.3f}-{end:09.3f}_{probability:.2f}"
+            place = below(folder, _safe(label), f"{name}_{span}.{form}")
+            _cut(file, path, start - context, end + context, place, form)
     return len(events)
 
 
