@@ -67,11 +67,11 @@ def write_raven(events: pd.DataFrame, place: str, *, fmin: float, fmax: float) -
             "Low Freq (Hz)": fmin,
             "High Freq (Hz)": fmax,
             "Species": events["label"].to_numpy(),
-            "Score": events["probability"].to_numpy(),
+            "Score": events["probability"].to_numpy(dtype=float).round(4),
         }
     )
     with placing(place) as temporary:
-        table.to_csv(temporary, sep="\t", index=False, float_format="%.6g")
+        table.to_csv(temporary, sep="\t", index=False, float_format="%.10g")
 
 
 def write_audacity(events: pd.DataFrame, place: str) -> None:
