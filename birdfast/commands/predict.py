@@ -26,7 +26,7 @@ class PredictOptions:
     step: float | None = None
     last: str = "pad"
     engine: str = "local"
-    batch_size: int = 32
+    batch_size: int = 8
     workers: int | None = None
 
 
@@ -114,9 +114,9 @@ def _folder(
     how: PredictOptions,
     options: ViewOptions,
 ) -> str:
-    from birdfast.inference.outputs import check_formats, write_outputs
+    from birdfast.inference.outputs import check_outputs, write_outputs
 
-    check_formats(formats)
+    check_outputs(formats, context)
     if not is_url(out) and Path(out).is_file():
         raise BirdfastError(f"{out} is a file: give a folder with --out, or a name that ends in .csv")
     view, recipe = make_view(options, models, how.step)

@@ -46,8 +46,6 @@ def make_view(options: ViewOptions, models: Sequence[Path], step: float | None) 
     from birdfast.inference.bundle import load_bundle
     from birdfast.inference.outputs import View
 
-    if options.top_k is not None and options.top_k < 1:
-        raise BirdfastError(f"--top-k must be 1 or more, not {options.top_k}")
     bundle = load_bundle(models[0])
     classes = choose(bundle.classes, keep=options.keep, drop=options.drop, strict=options.strict)
     needs = options.calibrate or options.threshold in TARGETS

@@ -59,8 +59,7 @@ def find_events(
         Windows of one class that lie this close, in s (0: touch or overlap), are one event with the highest of their
         probabilities; with None every window is an event of its own.
     """
-    if top_k is not None and top_k < 1:
-        raise BirdfastError(f"top_k must be 1 or more, not {top_k}")
+    check_events(top_k, gap)
     values = scores.to_numpy()
     heard = values >= np.asarray(thresholds)
     if top_k is not None and top_k < values.shape[1]:
@@ -69,6 +68,14 @@ def find_events(
     windows = scores.index[row].to_frame(index=False)
     found = windows.assign(label=np.asarray(scores.columns, dtype=object)[column], probability=values[row, column])
     return found[EVENTS] if gap is None else merge(found[EVENTS], gap=gap)
+
+
+def check_events(top_k: int | None, gap: float | None) -> None:
+    """Refuse what cannot be meant."""
+    if top_k is not None and top_k < 1:
+        raise BirdfastError(f"top_k must be 1 or more, not {top_k}")
+    if gap is not None and gap < 0:
+        raise BirdfastError(f"gap is a time in s between events to join, 0 or more, not {gap}")
 
 
 def _top(values: np.ndarray, k: int) -> np.ndarray:
@@ -81,8 +88,7 @@ def _top(values: np.ndarray, k: int) -> np.ndarray:
 
 def merge(events: pd.DataFrame, *, gap: float = 0.0) -> pd.DataFrame:
     """Join events of one recording and label that lie up to `gap` s apart; the highest probability stays."""
-    if gap < 0:
-        raise BirdfastError(f"gap is a time in s between events to join, 0 or more, not {gap}")
+    check_events(None, gap)
     rows = events.sort_values(["path", "label", "start_time"], kind="stable", ignore_index=True)
     same = (rows["path"].eq(rows["path"].shift())) & (rows["label"].eq(rows["label"].shift()))
     reach = rows.groupby(["path", "label"], sort=False)["end_time"].cummax().shift()

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from birdfast.errors import unknown
-from birdfast.inference.events import average_overlaps, find_events
+from birdfast.errors import BirdfastError, unknown
+from birdfast.inference.events import average_overlaps, check_events, find_events
 from birdfast.inference.run import Result
 from birdfast.inference.segments import cut_segments
 from birdfast.inference.writers import appending, write_audacity, write_raven
@@ -46,6 +46,9 @@ class View:
     average: float | None = None
     top_k: int | None = None
     gap: float | None = 0.0
+
+    def __post_init__(self) -> None:
+        check_events(self.top_k, self.gap)
 
     def scores(self, table: pd.DataFrame) -> pd.DataFrame:
         """Scores of a recording as they are shown."""
@@ -81,7 +84,7 @@ def write_outputs(
     -------
     How many windows and events there are.
     """
-    check_formats(formats)
+    check_outputs(formats, context)
     counts = Counter(windows=0, events=0)
     with ExitStack() as stack:
         options = {"out": out, "names": short_names(result.done), "band": (fmin, fmax), "context": context}
@@ -95,11 +98,13 @@ def write_outputs(
     return dict(counts)
 
 
-def check_formats(formats: Collection[str]) -> None:
-    """Refuse what is none of FORMATS."""
+def check_outputs(formats: Collection[str], context: float) -> None:
+    """Refuse, before hours are spent on scores, what could not be written afterwards."""
     for name in formats:
         if name not in FORMATS:
             raise unknown("format", name, FORMATS)
+    if context < 0:
+        raise BirdfastError(f"context is the sound kept around an event in s, 0 or more, not {context}")
 
 
 def _sink(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pandas as pd
 import soundfile
 
-from birdfast.errors import BirdfastError
 from birdfast.inference.writers import placing
 from birdfast.recordings.audio import open_audio, read_clip
 from birdfast.recordings.places import below
@@ -24,11 +23,9 @@ def cut_segments(events: pd.DataFrame, folder: str, name: str, *, context: float
 
     Raises
     ------
-    BirdfastError
-        If `context` is negative, or the recording cannot be read any more.
+    AudioError
+        If the recording cannot be read any more.
     """
-    if context < 0:
-        raise BirdfastError(f"context is the sound kept around an event in s, 0 or more, not {context}")
     if events.empty:
         return 0
     with open_audio(events["path"].iloc[0]) as file:

@@ -119,7 +119,7 @@ MISTAKES = {
     "no such species": ("predict {run} {birds} --keep wren", r"none of the 1 names to keep \(wren\) is a class"),
     "a strict list": ("predict {run} {birds} --drop species0,wren --strict", r"1 of 2 names to drop are no classes"),
     "threshold in words": ("predict {run} {birds} --out {bad}/out --threshold often", r"--threshold takes a number"),
-    "no top": ("predict {run} {birds} --out {bad}/out --top-k 0", r"--top-k must be 1 or more, not 0"),
+    "no top": ("predict {run} {birds} --out {bad}/out --top-k 0", r"top_k must be 1 or more, not 0"),
     "negative gap": ("predict {run} {birds} --out {bad}/out --gap=-1", r"gap is a time in s .* not -1"),
     "negative context": ("predict {run} {birds} --out {bad}/out --as wav --context=-1", r"context is the sound kept"),
     "species of a submission": (

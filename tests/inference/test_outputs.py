@@ -11,7 +11,7 @@ from test_predictor import CLASSES, RATE, make_bundle, song, write
 from birdfast.errors import BirdfastError
 from birdfast.inference.bundle import save_bundle
 from birdfast.inference.events import EVENTS, find_events
-from birdfast.inference.outputs import View, short_names, write_outputs
+from birdfast.inference.outputs import View, check_outputs, short_names, write_outputs
 from birdfast.inference.run import predict_into
 from birdfast.inference.segments import cut_segments
 from birdfast.inference.writers import write_raven
@@ -102,7 +102,7 @@ def test_segments_are_the_sound_of_the_events(tmp_path, form):
         np.testing.assert_allclose(sound, whole[round(start * RATE) : round(end * RATE)], atol=1e-4)
     assert cut_segments(events[:0], str(tmp_path / "none"), "a") == 0
     with pytest.raises(BirdfastError, match="context is the sound"):
-        cut_segments(events, str(tmp_path / "cut"), "a", context=-1)
+        check_outputs([form], -1)
 
 
 def test_formats_and_names(result, scores, tmp_path):
