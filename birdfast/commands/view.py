@@ -43,34 +43,37 @@ def make_view(options: ViewOptions, models: Sequence[Path], step: float | None) 
     BirdfastError
         For species or thresholds that do not go with the model, and a calibration that it does not carry.
     """
-    from birdfast.inference.bundle import load_bundle
     from birdfast.inference.outputs import View
+    from birdfast.inference.predictor import Predictor
 
-    bundle = load_bundle(models[0])
-    classes = choose(bundle.classes, keep=options.keep, drop=options.drop, strict=options.strict)
+    first = Predictor(models[0])
+    classes = choose(first.classes, keep=options.keep, drop=options.drop, strict=options.strict)
     needs = options.calibrate or options.threshold in TARGETS
-    calibration = _calibration(bundle.extra, models) if needs else None
+    calibration = _calibration(models) if needs else None
     return View(
         classes=classes,
         thresholds=_thresholds(options, classes, calibration),
         calibrate=calibration.apply if calibration and options.calibrate else None,
-        average=(step or bundle.recipe.duration) if options.average else None,
+        average=(step or first.recipe.duration) if options.average else None,
         top_k=options.top_k,
         gap=(options.gap or 0.0) if options.merge else None,
-    ), bundle.recipe
+    ), first.recipe
 
 
-def _calibration(extra: dict[str, Any], models: Sequence[Path]) -> Calibration:
+def _calibration(models: Sequence[Path]) -> Calibration:
+    from birdfast.inference.bundle import SUFFIX, load_bundle
+
     if len(models) > 1:
         raise BirdfastError(
             "the calibration of one model does not suit the mean of several: give --threshold a number or a csv, "
             "without --calibrate"
         )
-    if not isinstance(extra.get("calibration"), dict):
+    stored = load_bundle(models[0]).extra.get("calibration") if models[0].suffix == SUFFIX else None
+    if not isinstance(stored, dict):
         raise BirdfastError(
             f"{models[0]} carries no calibration: train it anew with this birdfast, or give --threshold a number or a csv"
         )
-    return Calibration.from_dict(extra["calibration"])
+    return Calibration.from_dict(stored)
 
 
 def _thresholds(options: ViewOptions, classes: list[str], calibration: Calibration | None) -> np.ndarray:

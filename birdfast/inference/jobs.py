@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from birdfast.errors import BirdfastError
 from birdfast.recipe import Recipe
 from birdfast.recordings.audio import AudioError, fit, get_audio_files, is_audio, open_audio, read_clip, read_headers
-from birdfast.recordings.places import is_url, list_files
+from birdfast.recordings.places import file_name, is_url, list_files
 
 CHUNK = 60.0  # s decoded in one go: long enough to make seeking cheap, short enough to hold many in memory
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.2f}/{total:.2f} h [{elapsed}<{remaining}]"
@@ -76,8 +76,11 @@ def find_recordings(paths: Paths) -> list[str]:
 
 def _recordings_at(path: str | Path) -> list[str | Path]:
     """A recording itself, or those in a folder."""
+    if is_url(path) and not is_audio(path):
+        files = list_files(str(path), recurse=True)
+        return [file for file in files if is_audio(file) and not file_name(file).startswith(".")]
     if is_url(path):
-        return [path] if is_audio(path) else [file for file in list_files(str(path), recurse=True) if is_audio(file)]
+        return [path]
     return [*get_audio_files(path)] if Path(path).is_dir() else [path]
 
 
