@@ -45,7 +45,7 @@ class Result:
 
 def predict_into(
     out: str | Path,
-    models: Sequence[str | Path],
+    models: str | Path | Sequence[str | Path],
     paths: Paths,
     *,
     step: float | None = None,
@@ -64,7 +64,7 @@ def predict_into(
     out
         A folder, or the URL of one on object storage.
     models
-        Bundles; of several, the mean of the probabilities.
+        A bundle's path; of several, the mean of the probabilities.
     step, last
         As for :meth:`Predictor.predict`.
     engine
@@ -79,6 +79,7 @@ def predict_into(
     """
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
+    models = [models] if isinstance(models, (str, Path)) else list(models)
     options = {"batch_size": 8} | options
     files = list(dict.fromkeys(absolute(path) for path in find_recordings(paths)))
     predictor = load_predictor(models, **options)

@@ -24,6 +24,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())  # else a power cut may leave the new name with nothing in it
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

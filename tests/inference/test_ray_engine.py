@@ -25,7 +25,7 @@ def test_ray_leaves_the_same_folder_and_goes_on(cluster, tiny_recipe, tmp_path):
     for i, seconds in enumerate((7, 4, 3)):
         write(tmp_path / "sounds" / f"{i}.wav", seconds, i)
     (tmp_path / "sounds" / "zero.wav").write_bytes(b"")
-    job = {"models": [model], "paths": tmp_path / "sounds", "step": 1.0, "progress": False}
+    job = {"models": model, "paths": tmp_path / "sounds", "step": 1.0, "progress": False}
     local = predict_into(tmp_path / "local", **job)
     predict_into(tmp_path / "ray", [model], tmp_path / "sounds" / "0.wav", step=1.0, progress=False)
     (done,) = (tmp_path / "ray" / "scores").iterdir()
