@@ -18,7 +18,6 @@ from common import VARIANTS, measure, spread, train
 from birdfast import get_recipe, read_clip
 
 EPOCHS = 10
-ORDER = ["improved, lr=auto", "baseline", "improved"]
 
 
 def resampled(folder: Path, out: Path) -> Path:
@@ -45,7 +44,7 @@ def main(folder: str) -> None:
             chosen = {name: scores[name] for name in ("accuracy", "roc_auc")}
             return {"epochs": EPOCHS, **chosen, "lr": learn.lr_used, "seconds": round(learn.seconds)}
 
-        keys = [{"variant": variant, "fold": fold} for variant in ORDER for fold in range(5)]
+        keys = [{"variant": variant, "fold": fold} for variant in VARIANTS for fold in range(5)]
         table = measure("esc10", keys, run, command="python benchmarks/esc10.py ESC10_FOLDER")
         print(spread(table, ["variant"], ["accuracy", "seconds"]))
 

@@ -10,7 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from birdfast import __version__
@@ -136,7 +135,7 @@ def write_results(learn: Any, out: Path, *, seconds: float) -> dict[str, Any]:
     counts = train_counts(learn.dls)
     bundle = as_bundle(learn)
     bundle.extra["train_counts"] = {name: int(count) for name, count in counts.items()}
-    targets, probabilities = valid_scores(learn)
+    targets, probabilities = learn.recording_scores()
     bundle.extra |= _fit_calibration(targets, probabilities, bundle.classes)
     save_bundle(bundle, out / BUNDLE)
     learn.export(PICKLE)
@@ -149,15 +148,6 @@ def write_results(learn: Any, out: Path, *, seconds: float) -> dict[str, Any]:
     summary = _summary(learn, out, metrics.summary(targets, probabilities), seconds)
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     return summary
-
-
-def valid_scores(learn: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Targets and probabilities of the validation recordings, their windows averaged."""
-    from birdfast.training.metrics import per_recording
-
-    with learn.no_bar(), learn.no_logging():
-        probabilities, targets = learn.get_preds(dl=learn.dls.valid)
-    return per_recording(targets.numpy(), probabilities.numpy(), learn.dls.valid.items, learn.dls.bad_files)
 
 
 def _fit_calibration(targets: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> dict[str, Any]:

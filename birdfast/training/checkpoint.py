@@ -38,7 +38,7 @@ class StopOnBadFiles(Callback):
     order = 70
 
     def before_fit(self):
-        self.n_files = self.learn.dls.clips["path"].nunique()  # once, not every batch
+        self.n_files = self.learn.dls.source.recordings["path"].nunique()  # once, not every batch
 
     def after_batch(self):
         check_bad_share(self.learn.dls.bad_files, self.n_files, self.learn.dls.recipe.max_bad)
