@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from birdfast.inference.ensemble import load_predictor
 from birdfast.inference.store import Recording, Settings, Store
 from birdfast.recordings.places import absolute
 
-FILES = 16  # recordings an actor takes at once: enough to fill batches across them, few enough to share out evenly
+FILES = (
+    16  # recordings at most that an actor takes at once: enough to fill batches across them, few enough to share out
+)
 _CORES = 4  # of an actor: more speed up a small network little
 
 
@@ -56,10 +59,11 @@ def score_on_ray(
     # A name of a store's file holds no space.
     rows = [{"path": r.path, "version": r.version, "stale": " ".join(r.stale)} for r in recordings]
     cores, gpus, actors = _share(ray.nodes(), len(rows))
-    scored = ray.data.from_items(rows, override_num_blocks=min(len(rows), 4 * actors)).map_batches(
+    blocks = max(ceil(len(rows) / FILES), min(len(rows), 4 * actors))
+    scored = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
         _Scorer,
         fn_constructor_args=(store.place, store.settings, [absolute(model) for model in models], options),
-        batch_size=FILES,
+        batch_size=None,  # a block
         compute=ray.data.ActorPoolStrategy(size=actors),
         num_cpus=cores,
         num_gpus=gpus,
