@@ -84,16 +84,17 @@ def predict_into(
     files = list(dict.fromkeys(absolute(path) for path in find_recordings(paths)))
     predictor = load_predictor(models, **options)
     store = Store(out, settings_of(predictor, models, step=step, last=last))
-    done, waiting, errors = store.plan(files)
+    done, waiting, gone = store.plan(files)
     _say(store, done, waiting)
     store.begin(str(model) for model in models)
+    errors: dict[str, str] = {}
     if engine == "ray" and waiting:
         from birdfast.inference.ray_engine import score_on_ray
 
-        errors |= score_on_ray(store, models, waiting, progress=progress, **options)
+        errors = score_on_ray(store, models, waiting, progress=progress, **options)
     elif waiting:
-        errors |= score_into(store, predictor, waiting, progress=progress)
-    return _finish(store, files, done | {r.path: r.version for r in waiting}, errors)
+        errors = score_into(store, predictor, waiting, progress=progress)
+    return _finish(store, files, done | {r.path: r.version for r in waiting}, errors, gone)
 
 
 def settings_of(predictor: Predictor, models: Sequence[str | Path], *, step: float | None, last: str) -> Settings:
@@ -143,13 +144,17 @@ def _say(store: Store, done: dict[str, str], waiting: list[Recording]) -> None:
         note(f"{len(done):,} recordings have their scores in {store.place} already, {len(waiting):,} are to be scored")
 
 
-def _finish(store: Store, files: list[str], scored: dict[str, str], errors: dict[str, str]) -> Result:
-    done = {path: scored[path] for path in files if path not in errors}
-    errors = {path: errors[path] for path in files if path in errors}
-    store.finish(done, errors)
-    if errors:
-        path, reason = next(iter(errors.items()))
-        if not done:
-            raise BirdfastError(f"none of the {len(files)} recordings can be read; the first, {path}: {reason}")
-        note(f"{len(errors)} of {len(files)} recordings cannot be read; the first, {path}: {reason}")
-    return Result(store, done, pd.DataFrame({"path": list(errors), "reason": list(errors.values())}, dtype=str))
+def _finish(
+    store: Store, files: list[str], scored: dict[str, str], errors: dict[str, str], gone: dict[str, str]
+) -> Result:
+    reasons = errors | gone
+    done = {path: scored[path] for path in files if path not in reasons}
+    broken = {path: reasons[path] for path in files if path in reasons}
+    if not done:
+        path, reason = next(iter(broken.items()))
+        raise BirdfastError(f"none of the {len(files)} recordings can be read; the first, {path}: {reason}")
+    store.finish(done, broken, gone)
+    if broken:
+        path, reason = next(iter(broken.items()))
+        note(f"{len(broken)} of {len(files)} recordings cannot be read; the first, {path}: {reason}")
+    return Result(store, done, pd.DataFrame({"path": list(broken), "reason": list(broken.values())}, dtype=str))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -140,14 +140,17 @@ class Store:
         }
         self._write(MANIFEST, json.dumps(manifest, indent=2) + "\n")
 
-    def finish(self, done: dict[str, str], errors: dict[str, str]) -> None:
-        """Write the lists of what was scored and what cannot be read, and remove what is stale."""
+    def finish(self, done: dict[str, str], errors: dict[str, str], gone: Collection[str]) -> None:
+        """Write the lists of what was scored and what cannot be read, and remove what is stale.
+
+        Of recordings that are `gone`, scores stay: they may be back with the disk that they are on.
+        """
         names = {path: self.name_of(path, version) for path, version in done.items()}
         listed = pd.DataFrame({"path": list(done), "version": list(done.values()), "scores": list(names.values())})
         self._write(RECORDINGS, listed.to_csv(index=False))
         broken = pd.DataFrame({"path": list(errors), "reason": list(errors.values())}, dtype=str)
         self._write(ERRORS, broken.to_csv(index=False))
-        asked = {_digest(path, 16) for path in [*done, *errors]}
+        asked = {_digest(path, 16) for path in [*done, *errors] if path not in gone}
         wanted = set(names.values())
         for key, found in self._by_path().items():
             for name in found:
