@@ -177,6 +177,8 @@ def score(
 ) -> Iterator[Scored]:
     """Probabilities of the jobs' windows in order, as they come; batches reach over the ends of recordings.
 
+    All that is given of a recording stands together.
+
     Parameters
     ----------
     run
@@ -189,8 +191,10 @@ def score(
     for piece, decoded in decode(jobs, recipe, workers=workers, skip=broken):
         if isinstance(decoded, Exception):
             broken[piece.job.path] = getattr(decoded, "reason", str(decoded))
-            kept = [window for window in waiting if window[0] is not piece.job]
-            told, waiting = piece.first - (len(waiting) - len(kept)), kept
+            others = [window for window in waiting if window[0] is not piece.job]
+            told, waiting = piece.first - (len(waiting) - len(others)), []
+            if others:  # now: what belongs to one recording must not be torn apart by another
+                yield from _scored(others, run, advance)
             yield Scored(piece.job, piece.first, np.empty((0, 0), np.float32), broken[piece.job.path])
             advance(piece.job.duration / 3600 * (1 - told / len(piece.job.starts)))
             continue

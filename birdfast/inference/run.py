@@ -130,10 +130,14 @@ def score_into(
 
 def _write(store: Store, recording: Recording, parts: Iterable[Scored]) -> None:
     with store.writing(recording) as write:
+        row = 0
         for part in parts:
             if part.reason:
                 raise AudioError(recording.path, part.reason)
-            write(part.job.starts[part.first : part.first + len(part.scores)], part.scores)
+            if part.first != row:
+                raise RuntimeError(f"window {row} of {recording.path} has no scores: nothing was written for it")
+            row += len(part.scores)
+            write(part.job.starts[part.first : row], part.scores)
 
 
 def _say(store: Store, done: dict[str, str], waiting: list[Recording]) -> None:

@@ -186,6 +186,41 @@ def test_a_recording_that_breaks_off_leaves_nothing(model, folder, tmp_path, mon
     assert len(list((tmp_path / "out" / "scores").iterdir())) == 4
 
 
+@pytest.mark.parametrize("batch_size", [2, 3, 5, 8])
+def test_broken_recordings_do_not_tear_others_apart(model, bundle, tmp_path, monkeypatch, batch_size):
+    """Each recording is given in one run of parts without a gap, or with a reason, whatever breaks beside it."""
+    from birdfast.inference import jobs
+
+    def fragile(path, *, start_time, **how):
+        if path.endswith("x.wav") and start_time >= int(path[-6]):
+            raise AudioError(path, "breaks off")
+        return whole(path, start_time=start_time, **how)
+
+    whole = jobs.read_clip
+    monkeypatch.setattr(jobs, "CHUNK", 4.0)
+    monkeypatch.setattr(jobs, "read_clip", fragile)
+    for i in range(12):
+        write(tmp_path / "sounds" / f"{i:02}-{i % 3 * 2}{'x' if i % 3 else ''}.wav", 9 + i % 4, i)
+    result = predict_into(
+        tmp_path / "out", model, tmp_path / "sounds", batch_size=batch_size, workers=2, progress=False
+    )
+    sizes = on_disk(tmp_path / "out").groupby(level="path").size()
+    expected = Predictor(bundle).predict(tmp_path / "sounds", progress=False)
+    assert sizes.to_dict() == expected.groupby(level="path").size().to_dict() and len(sizes) == 4
+    pd.testing.assert_frame_equal(pd.concat(result.tables()), expected, atol=1e-5, rtol=0)
+    assert len(result.errors) == 8
+
+
+def test_new_scores_never_stand_beside_the_old(model, folder, tmp_path, monkeypatch):
+    """Also not when the run is killed as soon as they are in place."""
+    job(tmp_path / "out", model, folder)
+    write(folder / "1.wav", 6, 77)
+    monkeypatch.setattr(run, "_finish", lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        job(tmp_path / "out", model, folder)
+    assert len(on_disk(tmp_path / "out").loc[str(folder / "1.wav")]) == 3
+
+
 def test_a_long_recording_is_written_piece_by_piece(model, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(store, "_ROWS", 8)
     job(tmp_path / "out", model, folder / "0.wav", step=0.1)
