@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from fastai.callback.channelslast import ChannelsLast
-from fastai.callback.schedule import ParamScheduler, SchedCos
+from fastai.callback.schedule import ParamScheduler, SchedCos, valley
 from fastai.learner import Learner
 from fastai.torch_core import params
 
@@ -74,8 +74,8 @@ class BirdLearner(Learner):
             cbs = [*cbs, ParamScheduler({"lr": SchedCos(lr, lr * 1e-3)})]
         self.fit(epochs, lr, wd=recipe.weight_decay, cbs=cbs, start_epoch=start)
 
-    def lr_find(self, start_lr=1e-5, end_lr=1.0, num_it=60, suggest_funcs=edge, **kwargs):
-        "fastai's, over the rates that come into question for a pretrained backbone, suggesting the `edge`"
+    def lr_find(self, start_lr=1e-5, end_lr=1.0, num_it=60, suggest_funcs=(edge, valley), **kwargs):
+        "fastai's, over the rates that come into question for a pretrained backbone, suggesting the `edge` and its own `valley`"
         return super().lr_find(start_lr, end_lr, num_it, suggest_funcs=suggest_funcs, **kwargs)
 
     def find_lr(self):
