@@ -36,6 +36,7 @@ app = typer.Typer(
 
 RECIPE_HELP = f"{', '.join(RECIPES)}, or a .toml or .json file"
 COLUMNS, KNOBS, MACHINE = "Columns of a csv", "Knobs of the recipe", "Machine"
+WINDOWS, EVENTS, SPECIES = "Windows", "Events", "Species"
 
 SourceArg = Annotated[
     str,
@@ -269,35 +270,89 @@ def evaluate(
     typer.echo(f"scored {result.what}")
     typer.echo(f"{len(result.targets)} rows, {scorable} of {len(result.classes)} classes can be ranked")
     typer.echo(score_lines(result.summary))
+    errors = ", ".join(f"{value:.4f} {name}" for name, value in result.calibration_errors.items())
+    typer.echo(f"  calibration error {errors}")
     if out:
         typer.echo(f"everything is in {result.write(out)}:\n{listing(out)}")
 
 
 @app.command()
 def predict(
-    model: ModelArg,
-    paths: Annotated[list[Path], typer.Argument(metavar="PATHS", help="Recordings, or folders of them")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The csv to write")] = Path("predictions.csv"),
-    step: Annotated[
-        float | None, typer.Option(help="Seconds from window to window; less than a window: overlap")
-    ] = None,
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL... PATHS...", help="Bundles or runs (several: their mean), then recordings, folders"
+        ),
+    ],
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="A folder or its URL; a .csv for scores alone")
+    ] = "predictions.csv",
     submission: Annotated[
         Path | None, typer.Option(help="A sample_submission.csv whose rows and columns to fill")
     ] = None,
-    batch_size: BatchSize = 32,
+    step: Annotated[
+        float | None,
+        typer.Option(help="Seconds from window to window; less than a window: overlap", rich_help_panel=WINDOWS),
+    ] = None,
+    last: Annotated[
+        str, typer.Option(help="The last, partial window: pad, drop, or shift it back", rich_help_panel=WINDOWS)
+    ] = "pad",
+    average: Annotated[
+        bool, typer.Option("--average", help="Average overlapping windows, a row a step", rich_help_panel=WINDOWS)
+    ] = False,
+    as_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--as", help="csv, events (unless given), raven, audacity, flac, wav; repeat", rich_help_panel=EVENTS
+        ),
+    ] = None,
+    threshold: Annotated[
+        str | None,
+        typer.Option(help="A number (0.5), f1 or precision as fitted in training, or a csv", rich_help_panel=EVENTS),
+    ] = None,
+    top_k: Annotated[
+        int | None, typer.Option(help="The K likeliest species of a window", rich_help_panel=EVENTS)
+    ] = None,
+    gap: Annotated[
+        float | None, typer.Option(help="Seconds between windows that are still one event", rich_help_panel=EVENTS)
+    ] = None,
+    merge: Annotated[bool, typer.Option(help="Consecutive windows are one event", rich_help_panel=EVENTS)] = True,
+    context: Annotated[float, typer.Option(help="Seconds around an event's sound", rich_help_panel=EVENTS)] = 0.0,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Probabilities as calibrated in training", rich_help_panel=SPECIES)
+    ] = False,
+    keep: Annotated[
+        str | None, typer.Option(help="Species wanted: a text file, or names with commas", rich_help_panel=SPECIES)
+    ] = None,
+    drop: Annotated[str | None, typer.Option(help="Species not wanted, likewise", rich_help_panel=SPECIES)] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="A name the model does not know is an error", rich_help_panel=SPECIES)
+    ] = False,
+    engine: Annotated[str, typer.Option(help="local, or ray for a cluster", rich_help_panel=MACHINE)] = "local",
+    batch_size: BatchSize = 8,  # the cache of a CPU; less memory, too
     workers: Workers = None,
 ) -> None:
-    """Score recordings, window by window: path, start_time, end_time, a column a species.
+    """Score recordings of any length, window by window, into a folder: Parquet, events, selection tables, sound.
 
-    Recordings that cannot be read are listed beside it, in .errors.csv. With --submission it writes what Kaggle takes.
+    Killed and typed again it goes on where it was; what changed is scored anew. Recordings that cannot be read are
+    listed in errors.csv. With --submission it writes what Kaggle takes.
 
-    Example: `birdfast predict runs/first soundscapes/ --out scores.csv`
+    Example: `birdfast predict runs/first soundscapes/ --out results --as raven --threshold f1`
     """
+    from birdfast.commands.predict import PredictOptions, ViewOptions, split_words
     from birdfast.commands.predict import predict as score
 
-    table = score(model, paths, out, step=step, submission=submission, batch_size=batch_size, workers=workers)
-    if submission is None:  # which says so itself
-        typer.echo(f"wrote {len(table)} rows to {out}")
+    how = PredictOptions(step, last, engine, batch_size, workers)
+    view = ViewOptions(keep, drop, strict, threshold, top_k, gap, merge, calibrate, average)
+    try:
+        models, paths = split_words(words)
+        said = score(models, paths, out, submission=submission, formats=as_ or (), context=context, how=how, view=view)
+    except KeyboardInterrupt:
+        kept = "" if out.endswith(".csv") else "; what is done is kept, the same command goes on"
+        typer.echo(f"\nbirdfast: stopped{kept}", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    if said:
+        typer.echo(said)
 
 
 @app.command()

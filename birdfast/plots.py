@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -283,3 +283,19 @@ def _name_points(ax: Axes, rows: pd.DataFrame) -> None:
         ax.annotate(str(number), place, (4, 3), textcoords="offset points", fontsize=8, color="tab:red")
     if len(rows):
         ax.legend(title="behind their recordings", loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+
+
+# -- confidence ------------------------------------------------------------------------------------------------------
+
+
+def plot_reliability(tables: Mapping[str, pd.DataFrame], *, ax: Axes | None = None) -> Axes:
+    """How often it was so when the model said how sure it was, a line for each of the `tables` of
+    :func:`~birdfast.evaluation.calibration.reliability`; on the diagonal, probabilities mean what they say."""
+    ax = _axes(ax, (4.5, 4.5))
+    ax.plot([0, 1], [0, 1], color="0.7", linewidth=1, linestyle="--")
+    for name, table in tables.items():
+        ax.plot(table["confidence"], table["observed"], marker="o", markersize=4, label=name)
+    ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability given", ylabel="share that was so", aspect="equal")
+    ax.legend(frameon=False, loc="upper left")
+    _bare(ax, grid="both")
+    return ax

@@ -15,6 +15,7 @@ import matplotlib.pyplot as plt
 
 from birdfast import plots
 from birdfast.errors import BirdfastError
+from birdfast.evaluation.calibration import reliability
 from birdfast.evaluation.report import per_class_table, worst_pairs
 
 NAMES = [f"species{i:03d}" for i in range(206)]
@@ -196,3 +197,16 @@ def test_importing_plots_loads_neither_matplotlib_nor_torch():
     code = "import sys, birdfast.plots; print([m for m in ('matplotlib', 'torch', 'fastai') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_reliability_has_a_line_for_each_table():
+    rng = np.random.default_rng(0)
+    scores = rng.random((500, 3))
+    truth = (rng.random((500, 3)) < scores).astype(float)
+    tables = {"as given": reliability(truth, scores), "calibrated": reliability(truth, scores**2)}
+    ax = plots.plot_reliability(tables)
+    given = ax.get_lines()[1]
+    assert len(given.get_xdata()) == 10
+    np.testing.assert_allclose(given.get_ydata(), given.get_xdata(), atol=0.15)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == list(tables)
+    assert ax.get_xlabel() == "probability given" and ax.get_ylabel() == "share that was so"

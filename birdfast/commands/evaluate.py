@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 
 from birdfast.commands.models import find_bundle
-from birdfast.commands.tables import write_tables
+from birdfast.commands.tables import save_plot, write_tables
 from birdfast.commands.truth import read_truth, scores_against, window_scores
 from birdfast.errors import BirdfastError
 from birdfast.evaluation import metrics
+from birdfast.evaluation.calibration import Calibration, calibration_error, reliability
 from birdfast.evaluation.report import average_by, per_class_table
 from birdfast.notes import note
 from birdfast.recipe import Recipe
@@ -37,6 +38,20 @@ class Evaluation:
     probabilities: np.ndarray
     classes: list[str]
     train_counts: Mapping[str, int] | None = None
+    calibration: Calibration | None = None  # of the model, fitted in training
+
+    @property
+    def versions(self) -> dict[str, np.ndarray]:
+        """The probabilities as given, and as calibrated where the model can."""
+        if self.calibration is None:
+            return {"as given": self.probabilities}
+        calibrated = self.calibration.apply(self.probabilities, self.classes)
+        return {"as given": self.probabilities, "calibrated": calibrated}
+
+    @cached_property
+    def calibration_errors(self) -> dict[str, float]:
+        """The expected calibration error of each of the `versions`."""
+        return {name: calibration_error(self.targets, scores) for name, scores in self.versions.items()}
 
     @cached_property
     def summary(self) -> dict[str, float]:
@@ -50,11 +65,16 @@ class Evaluation:
 
     def write(self, out: str | Path) -> Path:
         """per_class.csv, worst_pairs.csv, summary.json and plots, into a folder."""
+        from birdfast.plots import plot_reliability
+
         folder = Path(out)
         folder.mkdir(parents=True, exist_ok=True)
         counts = None if self.train_counts is None else pd.Series(dict(self.train_counts))
         write_tables(folder, self.targets, self.probabilities, self.classes, counts)
+        tables = {name: reliability(self.targets, scores) for name, scores in self.versions.items()}
+        save_plot(plot_reliability(tables), folder / "reliability.png")
         summary = {"scored": self.what, "rows": len(self.targets), "metrics": self.summary}
+        summary["calibration_error"] = self.calibration_errors
         (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
         return folder
 
@@ -103,7 +123,9 @@ def evaluate(
         found = read_source(source, **(columns or {}))
         what, recordings = _recordings(found, bundle.recipe, fold)
         (targets, scores), classes = _score_recordings(predictor, recordings), predictor.classes
-    return Evaluation(what, targets, scores, classes, _counts(bundle.extra, classes))
+    stored = bundle.extra.get("calibration")
+    calibration = Calibration.from_dict(stored) if isinstance(stored, dict) else None
+    return Evaluation(what, targets, scores, classes, _counts(bundle.extra, classes), calibration)
 
 
 def _counts(extra: Mapping[str, Any], classes: list[str]) -> dict[str, int] | None:

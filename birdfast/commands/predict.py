@@ -1,53 +1,174 @@
-"""`birdfast predict`: a model and recordings in, a csv out."""
+"""`birdfast predict`: models and recordings in; a folder of results, one csv or a submission out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pandas as pd
 
-from birdfast.commands.models import find_bundle
+from birdfast.commands.models import BUNDLE, find_bundle
+from birdfast.commands.view import ViewOptions, make_view
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
+from birdfast.recordings.places import absolute, is_url
+
+MODELS = (".safetensors", ".onnx", ".xml", ".pkl")
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How to score, besides what :class:`ViewOptions` say of how to look at it."""
+
+    step: float | None = None
+    last: str = "pad"
+    engine: str = "local"
+    batch_size: int = 8
+    workers: int | None = None
+
+
+def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Models and recordings: the models come first, and are told by their suffix or as folders of runs.
+
+    Raises
+    ------
+    BirdfastError
+        If there are no recordings, or a model stands among them.
+    """
+    n = next((i for i, word in enumerate(words) if i and not _is_model(word)), len(words))
+    models, paths = list(words[:n]), list(words[n:])
+    if not paths:
+        raise BirdfastError(
+            f"no recordings are named, only models ({', '.join(models)}): add files or folders of sound"
+        )
+    if late := [word for word in paths if word.endswith(MODELS)]:
+        raise BirdfastError(f"{late[0]} is a model and stands among the recordings: name the models first")
+    return models, paths
+
+
+def _is_model(word: str) -> bool:
+    runs = (Path(word) / name for name in (BUNDLE, "recipe.toml"))
+    return word.endswith(MODELS) or (not is_url(word) and any(file.is_file() for file in runs))
 
 
 def predict(
-    model: str | Path,
+    models: str | Path | Sequence[str | Path],
     paths: Sequence[str | Path],
     out: str | Path,
     *,
-    step: float | None = None,
     submission: str | Path | None = None,
-    batch_size: int = 32,
-    workers: int | None = None,
-) -> pd.DataFrame:
-    """Score recordings and write the csv `out`; those that cannot be read are listed beside it, in ``.errors.csv``.
+    formats: Sequence[str] = (),
+    context: float = 0.0,
+    how: PredictOptions | None = None,
+    view: ViewOptions | None = None,
+) -> str:
+    """Score recordings, and say what was written.
 
     Parameters
     ----------
-    model
-        A bundle, or the folder of a run.
-    step
-        Seconds from window to window, where not the window's length.
+    models
+        A bundle or the folder of a run; several are an ensemble.
+    out
+        A folder, which holds the store and the `formats` of :mod:`birdfast.inference.outputs`; or a ``.csv``.
     submission
-        A sample submission: `out` gets its rows and columns; `paths` is then one folder.
+        A sample submission: the csv `out` gets its rows and columns; the recordings are one folder.
     """
-    from birdfast.inference.predictor import Predictor
-    from birdfast.inference.writers import write_csv
-
-    if submission is not None and (len(paths) != 1 or step is not None):
-        raise BirdfastError(
-            "a submission is made of one folder of soundscapes, in windows that the sample gives: no --step"
-        )
-    predictor = Predictor(find_bundle(model), batch_size=batch_size, workers=workers)
+    members = [models] if isinstance(models, (str, Path)) else models
+    bundles, out = [find_bundle(member) for member in members], str(out)
+    how, view = how or PredictOptions(), view or ViewOptions()
     if submission is not None:
-        table = predictor.submission(paths[0], submission, out)
-    else:
-        table = predictor.predict(paths[0] if len(paths) == 1 else paths, step=step)
-        write_csv(table, out)
+        plain = how.step is None and how.last == "pad" and not formats and view == ViewOptions()
+        return _submission(bundles, paths, out, submission, how, plain=plain)
+    if not out.endswith(".csv"):
+        return _folder(bundles, paths, out, formats or ("events",), context, how, view)
+    if formats or view.finds_events:
+        raise BirdfastError(f"--out {out} takes scores alone: give a folder for events, labels and sound")
+    return _one_csv(bundles, paths, out, how, view)
+
+
+def _submission(
+    models: list[Path], paths: Sequence[str | Path], out: str, sample: str | Path, how: PredictOptions, *, plain: bool
+) -> str:
+    from birdfast.inference.ensemble import load_predictor
+
+    if len(paths) != 1 or not plain or how.engine != "local":
+        raise BirdfastError(
+            "a submission is made of one folder of soundscapes, in windows and classes that the sample gives: leave out "
+            "--step, --last, --as, --engine, and what chooses species, thresholds or averages"
+        )
+    predictor = load_predictor(models, batch_size=how.batch_size, workers=how.workers)
+    predictor.submission(paths[0], sample, out)
     _list_errors(predictor.errors, Path(out))
-    return table
+    return ""  # it has said so itself
+
+
+def _folder(
+    models: list[Path],
+    paths: Sequence[str | Path],
+    out: str,
+    formats: Sequence[str],
+    context: float,
+    how: PredictOptions,
+    options: ViewOptions,
+) -> str:
+    from birdfast.inference.outputs import check_outputs, write_outputs
+
+    check_outputs(formats, context)
+    if not is_url(out) and Path(out).is_file():
+        raise BirdfastError(f"{out} is a file: give a folder with --out, or a name that ends in .csv")
+    view, recipe = make_view(options, models, how.step)
+    if {"flac", "wav"} & set(formats) and not is_url(out) and Path(out, "segments").is_dir():
+        note(f"{Path(out, 'segments')} holds sound of an earlier run: what this one does not write again stays")
+    result = _job(out, models, paths, how)
+    counts = write_outputs(result, out, formats, view, fmin=recipe.fmin, fmax=recipe.fmax, context=context)
+    lines = [f"{len(result.done):,} recordings, {counts['windows']:,} windows, {counts['events']:,} events"]
+    if len(result.errors):
+        lines.append(f"{len(result.errors):,} recordings could not be read, they are listed in errors.csv")
+    return "\n".join([*lines, f"everything is in {out}: scores/*.parquet, {', '.join(formats)}"])
+
+
+def _one_csv(
+    models: list[Path], paths: Sequence[str | Path], out: str, how: PredictOptions, options: ViewOptions
+) -> str:
+    """Through a store that is thrown away, so that memory stays bounded here too."""
+    from birdfast.inference.jobs import find_recordings
+    from birdfast.inference.writers import appending
+
+    view, _ = make_view(options, models, how.step)
+    rows = 0
+    with TemporaryDirectory(prefix="birdfast-") as folder:
+        result = _job(folder, models, paths, how)
+        given = {absolute(path): path for path in find_recordings(_one_or_all(paths))}
+        with appending(out, index=True) as append:
+            for table in result.tables():
+                scores = view.scores(table.rename(index=given, level="path"))
+                append(scores)
+                rows += len(scores)
+    _list_errors(result.errors.replace({"path": given}), Path(out))
+    return f"wrote {rows} rows to {out}"
+
+
+def _job(out: str, models: list[Path], paths: Sequence[str | Path], how: PredictOptions) -> Any:
+    from birdfast.inference.run import predict_into
+
+    return predict_into(
+        out,
+        models,
+        _one_or_all(paths),
+        step=how.step,
+        last=how.last,  # type: ignore[arg-type]
+        engine=how.engine,  # type: ignore[arg-type]
+        batch_size=how.batch_size,
+        workers=how.workers,
+    )
+
+
+def _one_or_all(paths: Sequence[str | Path]) -> str | Path | Sequence[str | Path]:
+    """A single path that leads nowhere is an error; among others it is one more recording that cannot be read."""
+    return paths[0] if len(paths) == 1 else paths
 
 
 def _list_errors(errors: pd.DataFrame, out: Path) -> None:

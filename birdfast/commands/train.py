@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from birdfast import __version__
@@ -172,9 +173,10 @@ def write_results(learn: Any, out: Path, *, seconds: float) -> dict[str, Any]:
     counts = train_counts(learn.dls)
     bundle = as_bundle(learn)
     bundle.extra["train_counts"] = {name: int(count) for name, count in counts.items()}
+    targets, probabilities = learn.recording_scores()
+    bundle.extra |= _fit_calibration(targets, probabilities, bundle.classes)
     save_bundle(bundle, out / BUNDLE)
     learn.export(PICKLE)
-    targets, probabilities = learn.recording_scores()
     write_tables(out, targets, probabilities, list(learn.dls.vocab), counts)
     _write_history(out)
     bad = learn.dls.bad_files.table()
@@ -184,6 +186,17 @@ def write_results(learn: Any, out: Path, *, seconds: float) -> dict[str, Any]:
     summary = _summary(learn, out, metrics.summary(targets, probabilities), seconds)
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     return summary
+
+
+def _fit_calibration(targets: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> dict[str, Any]:
+    """Thresholds and calibration for the bundle; nothing where validation holds a single class."""
+    from birdfast.evaluation.calibration import fit_calibration
+
+    try:
+        return {"calibration": fit_calibration(targets, probabilities, classes).to_dict()}
+    except BirdfastError as error:
+        note(f"no thresholds and no calibration in {BUNDLE}: {error}")
+        return {}
 
 
 def _write_history(out: Path) -> None:

@@ -85,7 +85,7 @@ def _check_unit(scores: Floats, what: str) -> None:
         )
 
 
-def _by_class(truth: NDArray[Any], scores: Floats) -> Iterator[tuple[NDArray[np.bool_], Floats]]:
+def by_class(truth: NDArray[Any], scores: Floats) -> Iterator[tuple[NDArray[np.bool_], Floats]]:
     """For each class: is it present ``(known,)``, and its scores ``(known,)``; rows with an unknown target left out."""
     for index in range(scores.shape[1]):
         if truth.ndim == 1:
@@ -171,7 +171,7 @@ def accuracy(targets: ArrayLike, probabilities: ArrayLike) -> float:
 def class_auc(targets: ArrayLike, probabilities: ArrayLike) -> Floats:
     """Area under the ROC curve of each class ``(n_classes,)``; NaN for a class without a positive or a negative row."""
     truth, scores = check(targets, probabilities)
-    return np.array([_auc(present, column) for present, column in _by_class(truth, scores)], dtype=np.float64)
+    return np.array([_auc(present, column) for present, column in by_class(truth, scores)], dtype=np.float64)
 
 
 def _auc(present: NDArray[np.bool_], scores: Floats) -> float:
@@ -197,7 +197,7 @@ def roc_auc(targets: ArrayLike, probabilities: ArrayLike) -> float:
 def class_ap(targets: ArrayLike, probabilities: ArrayLike) -> Floats:
     """Average precision of each class ``(n_classes,)``; NaN for a class without a positive row."""
     truth, scores = check(targets, probabilities)
-    return np.array([_ap(present, column) for present, column in _by_class(truth, scores)], dtype=np.float64)
+    return np.array([_ap(present, column) for present, column in by_class(truth, scores)], dtype=np.float64)
 
 
 def _ap(present: NDArray[np.bool_], scores: Floats) -> float:
@@ -222,9 +222,7 @@ def padded_cmap(targets: ArrayLike, probabilities: ArrayLike, *, padding: int = 
     if not len(scores):
         return 0.0
     ones = np.ones(padding, dtype=scores.dtype)
-    padded = (
-        _ap(np.append(present, ones > 0), np.append(column, ones)) for present, column in _by_class(truth, scores)
-    )
+    padded = (_ap(np.append(present, ones > 0), np.append(column, ones)) for present, column in by_class(truth, scores))
     return _mean(np.nan_to_num(list(padded)), 0.0)
 
 
@@ -240,7 +238,7 @@ def decision_counts(targets: ArrayLike, probabilities: ArrayLike, *, threshold: 
     if truth.ndim == 1:
         return _counts_of_top(truth, scores)
     _check_unit(scores, "a threshold")
-    pairs = [(present, column >= threshold) for present, column in _by_class(truth, scores)]
+    pairs = [(present, column >= threshold) for present, column in by_class(truth, scores)]
     hits = np.array([np.count_nonzero(p & d) for p, d in pairs], dtype=np.int64)
     decided = np.array([np.count_nonzero(d) for _, d in pairs], dtype=np.int64)
     support = np.array([np.count_nonzero(p) for p, _ in pairs], dtype=np.int64)

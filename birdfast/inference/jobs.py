@@ -1,21 +1,26 @@
-"""Recordings as a stream of windows: threads decode a little ahead of the model, and no more than that."""
+"""Recordings as a stream of windows and their scores: threads decode a little ahead of the model, and no more."""
 
 from __future__ import annotations
 
+import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 
 import numpy as np
+import soundfile
+from tqdm.auto import tqdm
 
 from birdfast.errors import BirdfastError
 from birdfast.recipe import Recipe
-from birdfast.recordings.audio import AudioError, fit, get_audio_files, read_clip, read_headers
+from birdfast.recordings.audio import AudioError, fit, get_audio_files, is_audio, open_audio, read_clip, read_headers
+from birdfast.recordings.places import file_name, is_url, list_files
 
 CHUNK = 60.0  # s decoded in one go: long enough to make seeking cheap, short enough to hold many in memory
+_BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.2f}/{total:.2f} h [{elapsed}<{remaining}]"
 
 Paths = str | Path | Iterable[str | Path]
 
@@ -34,13 +39,21 @@ class Piece:
     """Neighbouring windows of one recording, decoded in one go."""
 
     job: Job
-    row: int  # of the first window, counted over all jobs
+    first: int  # of the job's windows
     starts: np.ndarray
 
-    @property
-    def hours(self) -> float:
-        """The piece's share of the recording."""
-        return self.job.duration / 3600 * len(self.starts) / len(self.job.starts)
+
+@dataclass(frozen=True)
+class Scored:
+    """Neighbouring windows of one recording with their probabilities ``(n, n_classes)``.
+
+    With a reason, there are none: the recording cannot be read (to its end), and what was given of it is void.
+    """
+
+    job: Job
+    first: int
+    scores: np.ndarray
+    reason: str = ""
 
 
 def find_recordings(paths: Paths) -> list[str]:
@@ -52,13 +65,23 @@ def find_recordings(paths: Paths) -> list[str]:
         If there is nothing at `paths`, or nothing in them.
     """
     if isinstance(paths, (str, Path)):
-        if not Path(paths).exists():
+        if not is_url(paths) and not Path(paths).exists():
             raise BirdfastError(f"there is no recording and no folder at {paths}")
         paths = [paths]
-    found = [file for path in paths for file in (get_audio_files(path) if Path(path).is_dir() else [path])]
+    found = [file for path in paths for file in _recordings_at(path)]
     if not found:
         raise BirdfastError("no recordings to predict: give a file, a folder or a list of either")
     return list(dict.fromkeys(str(file) for file in found))
+
+
+def _recordings_at(path: str | Path) -> list[str | Path]:
+    """A recording itself, or those in a folder."""
+    if is_url(path) and not is_audio(path):
+        files = list_files(str(path), recurse=True)
+        return [file for file in files if is_audio(file) and not file_name(file).startswith(".")]
+    if is_url(path):
+        return [path]
+    return [*get_audio_files(path)] if Path(path).is_dir() else [path]
 
 
 def read_durations(paths: list[str], *, workers: int) -> tuple[dict[str, float], dict[str, str]]:
@@ -69,9 +92,13 @@ def read_durations(paths: list[str], *, workers: int) -> tuple[dict[str, float],
     return durations, dict(zip(headers["path"][bad], headers["error"][bad], strict=True))
 
 
-def cut(jobs: list[Job], *, window: float) -> Iterator[Piece]:
+def hours_bar(seconds: float, n: int, *, progress: bool) -> tqdm:
+    """A progress bar in recording-hours, with the time left."""
+    return tqdm(total=seconds / 3600, desc=f"{n:,} recordings", bar_format=_BAR, disable=not (progress and seconds))
+
+
+def cut(jobs: Iterable[Job], *, window: float) -> Iterator[Piece]:
     """Cut each job where a piece would exceed CHUNK, or where a wide gap is better skipped than decoded."""
-    row = 0
     for job in jobs:
         first = 0
         for k in range(1, len(job.starts) + 1):
@@ -79,12 +106,24 @@ def cut(jobs: list[Job], *, window: float) -> Iterator[Piece]:
                 too_long = job.starts[k] + window - job.starts[first] > CHUNK
                 if not too_long and job.starts[k] - job.starts[k - 1] <= 2 * window:
                     continue
-            yield Piece(job, row + first, job.starts[first:k])
+            yield Piece(job, first, job.starts[first:k])
             first = k
-        row += len(job.starts)
 
 
-def read_piece(piece: Piece, recipe: Recipe) -> list[np.ndarray]:
+class _Open(threading.local):
+    """The sound file that a thread read last, still open: of an MP3, seeking on is cheap and opening anew is not."""
+
+    path: str | None = None
+    file: soundfile.SoundFile | None = None
+
+    def __call__(self, path: str) -> soundfile.SoundFile:
+        if self.file is None or path != self.path:
+            self.file, self.path = None, None
+            self.file, self.path = open_audio(path), path
+        return self.file
+
+
+def read_piece(piece: Piece, recipe: Recipe, opened: _Open) -> list[np.ndarray]:
     """Decode the piece once and cut its windows, float32 ``(n_samples,)`` each.
 
     Raises
@@ -92,15 +131,16 @@ def read_piece(piece: Piece, recipe: Recipe) -> list[np.ndarray]:
     AudioError
         If it cannot be decoded, or breaks off.
     """
-    first, end = float(piece.starts[0]), float(piece.starts[-1]) + recipe.duration
-    span = None if end >= piece.job.duration else end - first  # None: to the end of the file
-    waveform = read_clip(piece.job.path, start_time=first, duration=span, sample_rate=recipe.sample_rate)
+    job, first, end = piece.job, float(piece.starts[0]), float(piece.starts[-1]) + recipe.duration
+    span = None if end >= job.duration else end - first  # None: to the end of the file
+    file = opened(job.path)
+    waveform = read_clip(job.path, start_time=first, duration=span, sample_rate=recipe.sample_rate, file=file)
     offsets = [round((start - first) * recipe.sample_rate) for start in piece.starts]
     return [fit(waveform[at : at + recipe.n_samples], recipe.n_samples, pad=recipe.pad) for at in offsets]
 
 
 def decode(
-    jobs: list[Job], recipe: Recipe, *, workers: int, skip: Mapping[str, str]
+    jobs: Iterable[Job], recipe: Recipe, *, workers: int, skip: Mapping[str, str]
 ) -> Iterator[tuple[Piece, list[np.ndarray] | Exception]]:
     """Each piece in order, with its windows or the reason why it cannot be read.
 
@@ -108,11 +148,11 @@ def decode(
     """
     pieces = (piece for piece in cut(jobs, window=recipe.duration) if piece.job.path not in skip)
     ahead: deque[tuple[Piece, Future[list[np.ndarray]]]] = deque()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="birdfast-decode")
+    pool, opened = ThreadPoolExecutor(workers, thread_name_prefix="birdfast-decode"), _Open()
     try:
         while True:
             for piece in islice(pieces, 2 * workers - len(ahead)):
-                ahead.append((piece, pool.submit(read_piece, piece, recipe)))
+                ahead.append((piece, pool.submit(read_piece, piece, recipe, opened)))
             if not ahead:
                 return
             piece, future = ahead.popleft()
@@ -124,3 +164,58 @@ def decode(
             yield piece, error if isinstance(error, (AudioError, OSError)) else future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def score(
+    jobs: Iterable[Job],
+    recipe: Recipe,
+    run: Callable[[list[np.ndarray]], np.ndarray],
+    *,
+    batch_size: int,
+    workers: int,
+    advance: Callable[[float], object] = lambda hours: None,
+) -> Iterator[Scored]:
+    """Probabilities of the jobs' windows in order, as they come; batches reach over the ends of recordings.
+
+    All that is given of a recording stands together.
+
+    Parameters
+    ----------
+    run
+        Waveforms ``(n_samples,)`` to probabilities ``(len(clips), n_classes)``.
+    advance
+        Told each time how many recording-hours are done with.
+    """
+    broken: dict[str, str] = {}
+    waiting: list[tuple[Job, int, np.ndarray]] = []
+    for piece, decoded in decode(jobs, recipe, workers=workers, skip=broken):
+        if isinstance(decoded, Exception):
+            broken[piece.job.path] = getattr(decoded, "reason", str(decoded))
+            others = [window for window in waiting if window[0] is not piece.job]
+            told, waiting = piece.first - (len(waiting) - len(others)), []
+            if others:  # now: what belongs to one recording must not be torn apart by another
+                yield from _scored(others, run, advance)
+            yield Scored(piece.job, piece.first, np.empty((0, 0), np.float32), broken[piece.job.path])
+            advance(piece.job.duration / 3600 * (1 - told / len(piece.job.starts)))
+            continue
+        waiting += [(piece.job, piece.first + k, clip) for k, clip in enumerate(decoded)]
+        while len(waiting) >= batch_size:
+            yield from _scored(waiting[:batch_size], run, advance)
+            waiting = waiting[batch_size:]
+    if waiting:
+        yield from _scored(waiting, run, advance)
+
+
+def _scored(
+    windows: list[tuple[Job, int, np.ndarray]],
+    run: Callable[[list[np.ndarray]], np.ndarray],
+    advance: Callable[[float], object],
+) -> Iterator[Scored]:
+    """One batch, told apart by recordings."""
+    scores, done = run([clip for _, _, clip in windows]), 0
+    for _, group in groupby(windows, key=lambda window: id(window[0])):
+        (job, first, _), *others = group
+        n = 1 + len(others)
+        yield Scored(job, first, scores[done : done + n])
+        advance(job.duration / 3600 * n / len(job.starts))
+        done += n

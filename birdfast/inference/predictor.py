@@ -11,11 +11,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
-from tqdm.auto import tqdm
 
 from birdfast.errors import BirdfastError
 from birdfast.inference.bundle import Bundle, as_bundle, clone
-from birdfast.inference.jobs import Job, Paths, decode, find_recordings, read_durations
+from birdfast.inference.jobs import Job, Paths, find_recordings, hours_bar, read_durations, score
 from birdfast.inference.submission import (
     WINDOW,
     asked_classes,
@@ -31,8 +30,6 @@ from birdfast.models.losses import probabilities
 from birdfast.notes import note
 from birdfast.recipe import Recipe
 from birdfast.recordings.audio import window_starts
-
-_BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.2f}/{total:.2f} h [{elapsed}<{remaining}]"
 
 
 class Predictor:
@@ -86,7 +83,7 @@ class Predictor:
         paths: Paths,
         *,
         step: float | None = None,
-        last: Literal["pad", "drop"] = "pad",
+        last: Literal["pad", "drop", "shift"] = "pad",
         progress: bool = True,
         max_bad: float | None = None,
     ) -> pd.DataFrame:
@@ -99,7 +96,8 @@ class Predictor:
         step
             Seconds from one window to the next; the window's length unless given, less for overlap.
         last
-            What becomes of the rest at a recording's end: "pad" scores it, filled up as the recipe says; "drop" not.
+            What becomes of the rest at a recording's end: "pad" scores it, filled up as the recipe says; "drop" not;
+            "shift" scores a window that ends with the recording.
         max_bad
             Share of unreadable recordings, 0 to 1, above which to stop at once; without it they are listed only.
 
@@ -190,10 +188,19 @@ class Predictor:
     def _score(self, jobs: list[Job], broken: dict[str, str], *, progress: bool, max_bad: float | None) -> np.ndarray:
         """Probabilities ``(n_windows, n_classes)`` of all jobs in order; NaN or partial for those in :attr:`errors`."""
         total, broken = len(jobs) + len(broken), dict(broken)
-        scores = np.full((sum(len(job.starts) for job in jobs), len(self.classes)), np.nan, dtype=np.float32)
+        lengths = [len(job.starts) for job in jobs]
+        rows = {job.path: end - n for job, end, n in zip(jobs, np.cumsum(lengths), lengths)}
+        scores = np.full((sum(lengths), len(self.classes)), np.nan, dtype=np.float32)
         _check_share(broken, total, max_bad)
-        for rows, clips in self._batches(jobs, broken, total, progress=progress, max_bad=max_bad):
-            scores[rows] = self._run(clips)
+        how = {"batch_size": self.batch_size, "workers": self.workers}
+        with hours_bar(sum(job.duration for job in jobs), total, progress=progress) as bar:
+            for part in score(jobs, self.recipe, self._run, **how, advance=bar.update):
+                if part.reason:
+                    broken[part.job.path] = part.reason
+                    _check_share(broken, total, max_bad)
+                    continue
+                row = rows[part.job.path] + part.first
+                scores[row : row + len(part.scores)] = part.scores
         self.errors = _error_table(broken)
         if broken:
             path, reason = next(iter(broken.items()))
@@ -201,29 +208,6 @@ class Predictor:
                 raise BirdfastError(f"none of the {total} recordings can be read; the first, {path}: {reason}")
             note(f"{len(broken)} of {total} recordings cannot be read, .errors lists them; the first, {path}: {reason}")
         return scores
-
-    def _batches(
-        self, jobs: list[Job], broken: dict[str, str], total: int, *, progress: bool, max_bad: float | None
-    ) -> Iterator[tuple[list[int], list[np.ndarray]]]:
-        """Rows and waveforms of up to `batch_size` windows; adds to `broken`."""
-        rows: list[int] = []
-        clips: list[np.ndarray] = []
-        hours = sum(job.duration for job in jobs) / 3600
-        with tqdm(total=hours, desc=f"{total:,} recordings", bar_format=_BAR, disable=not progress) as bar:
-            for piece, decoded in decode(jobs, self.recipe, workers=self.workers, skip=broken):
-                bar.update(piece.hours)
-                if isinstance(decoded, Exception):
-                    broken[piece.job.path] = getattr(decoded, "reason", str(decoded))
-                    _check_share(broken, total, max_bad)
-                    continue
-                for offset, clip in enumerate(decoded):
-                    rows.append(piece.row + offset)
-                    clips.append(clip)
-                    if len(rows) == self.batch_size:
-                        yield rows, clips
-                        rows, clips = [], []
-            if rows:
-                yield rows, clips
 
     def _run(self, clips: list[np.ndarray]) -> np.ndarray:
         """Waveforms ``(time,)`` to probabilities ``(len(clips), n_classes)``."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
+
+from birdfast.recordings.places import file_name, is_url, put
 
 
 @contextmanager
@@ -21,9 +24,23 @@ def replacing(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())  # else a power cut may leave the new name with nothing in it
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def placing(place: str) -> Iterator[Path]:
+    """As :func:`replacing`, also for a URL: what is written appears there at the end, whole."""
+    if not is_url(place):
+        with replacing(place) as temporary:
+            yield temporary
+        return
+    with TemporaryDirectory(prefix="birdfast-") as folder:
+        yield (temporary := Path(folder, file_name(place)))
+        put(temporary, place)
 
 
 def write_csv(predictions: pd.DataFrame, path: str | Path) -> Path:
@@ -31,3 +48,36 @@ def write_csv(predictions: pd.DataFrame, path: str | Path) -> Path:
     with replacing(path) as temporary:
         predictions.to_csv(temporary)
     return Path(path)
+
+
+@contextmanager
+def appending(place: str, *, index: bool) -> Iterator[Callable[[pd.DataFrame], None]]:
+    """Gives a function that adds a table to the csv at `place`, which appears at the end, whole."""
+    with placing(place) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        yield lambda table: table.to_csv(file, header=file.tell() == 0, index=index)
+
+
+def write_raven(events: pd.DataFrame, place: str, *, fmin: float, fmax: float) -> None:
+    """A Raven selection table of one recording's events; `fmin` and `fmax` in Hz: what the model hears."""
+    table = pd.DataFrame(
+        {
+            "Selection": range(1, len(events) + 1),
+            "View": "Spectrogram 1",
+            "Channel": 1,
+            "Begin Time (s)": events["start_time"].to_numpy(),
+            "End Time (s)": events["end_time"].to_numpy(),
+            "Low Freq (Hz)": fmin,
+            "High Freq (Hz)": fmax,
+            "Species": events["label"].to_numpy(),
+            "Score": events["probability"].to_numpy(dtype=float).round(4),
+        }
+    )
+    with placing(place) as temporary:
+        table.to_csv(temporary, sep="\t", index=False, float_format="%.10g")
+
+
+def write_audacity(events: pd.DataFrame, place: str) -> None:
+    """An Audacity label file of one recording's events: start, end, label."""
+    with placing(place) as temporary:
+        columns = events[["start_time", "end_time", "label"]]
+        columns.to_csv(temporary, sep="\t", index=False, header=False, float_format="%.6f")

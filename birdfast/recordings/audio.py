@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from math import ceil, floor, gcd, isfinite
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -14,6 +16,7 @@ import soundfile
 import soxr
 
 from birdfast.errors import BirdfastError, unknown
+from birdfast.recordings.places import is_url, open_url
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".mp3", ".opus", ".aif", ".aiff", ".au", ".w64", ".caf"})
 NEEDS_FFMPEG = frozenset({".m4a", ".mp4", ".aac", ".wma", ".amr", ".3gp", ".webm"})
@@ -66,7 +69,7 @@ def read_header(path: str | Path) -> Header:
     AudioError
         The file is missing, empty, holds no samples, or cannot be read (the reason says whether ffmpeg can help).
     """
-    with _open(path) as file:
+    with open_audio(path) as file:
         return Header(str(path), file.samplerate, file.channels, file.frames)
 
 
@@ -112,6 +115,7 @@ def read_clip(
     duration: float | None = None,
     sample_rate: int = 32_000,
     pad: str = "repeat",
+    file: soundfile.SoundFile | None = None,
 ) -> np.ndarray:
     """A slice of a sound file as mono at `sample_rate`; seeks, and decodes the slice only.
 
@@ -123,6 +127,9 @@ def read_clip(
         Of the result, in Hz (soxr's HQ resampler).
     pad
         How a slice that the file's end cuts short is filled, see :func:`fit`.
+    file
+        `path`, open already (:func:`open_audio`) and left open: worth it for slice after slice of a long MP3, of
+        which each opening leads through all that lies before the slice.
 
     Returns
     -------
@@ -136,8 +143,8 @@ def read_clip(
     """
     if duration is not None and not duration > 0:
         raise BirdfastError(f"the duration of a clip must be above 0 s, not {duration}")
-    with _open(path) as file:
-        waveform = _read_slice(file, path, start_time, duration, sample_rate)
+    with open_audio(path) if file is None else nullcontext(file) as sound:
+        waveform = _read_slice(sound, path, start_time, duration, sample_rate)
     return waveform if duration is None else fit(waveform, round(duration * sample_rate), pad=pad)
 
 
@@ -180,7 +187,7 @@ def _decode(file: soundfile.SoundFile, path: str | Path, first: int, last: int, 
 def _truncated(path: str | Path) -> str:
     """The reason for a file that stops before its end, with how much of it can be read."""
     readable = 0
-    with _open(path) as file:
+    with open_audio(path) as file:
         promised, rate = file.frames / file.samplerate, file.samplerate
         try:
             while n := len(file.read(rate, dtype="float32")):
@@ -193,19 +200,11 @@ def _truncated(path: str | Path) -> str:
     )
 
 
-def _open(path: str | Path) -> soundfile.SoundFile:
-    """The open file, or an AudioError that says why not."""
-    path = Path(path)
+def open_audio(path: str | Path) -> soundfile.SoundFile:
+    """The open sound file at a path or a URL, or an AudioError that says why not."""
+    source = _source(path)
     try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise AudioError(path, f"cannot be opened ({error.strerror or error}): check the path") from None
-    if path.is_dir():
-        raise AudioError(path, "it is a folder, not a sound file")
-    if size == 0:
-        raise AudioError(path, "it holds zero bytes: download it again or remove it")
-    try:
-        file = soundfile.SoundFile(str(path))
+        file = soundfile.SoundFile(source)
     except (soundfile.LibsndfileError, TypeError) as error:
         raise AudioError(path, _unreadable(path, getattr(error, "error_string", str(error)))) from None
     if file.frames <= 0:
@@ -214,14 +213,33 @@ def _open(path: str | Path) -> soundfile.SoundFile:
     return file
 
 
-def _unreadable(path: Path, said: str) -> str:
+def _source(path: str | Path) -> str | BinaryIO:
+    """What soundfile opens: a path, or for a URL an object that is read by ranges."""
+    try:
+        if is_url(path):
+            return open_url(str(path))
+        size = Path(path).stat().st_size
+    except OSError as error:
+        raise AudioError(path, f"cannot be opened ({error.strerror or error}): check the path") from None
+    if Path(path).is_dir():
+        raise AudioError(path, "it is a folder, not a sound file")
+    if size == 0:
+        raise AudioError(path, "it holds zero bytes: download it again or remove it")
+    return str(path)
+
+
+def _unreadable(path: str | Path, said: str) -> str:
     """Why libsndfile could not read a file, and the remedy."""
-    with path.open("rb") as file:
-        is_mp4 = file.read(8)[4:] == b"ftyp"
+    is_mp4, path = not is_url(path) and _starts_as_mp4(path), Path(path)
     if is_mp4 or path.suffix.lower() in NEEDS_FFMPEG:
         out = path.with_suffix(".flac").name
         return f'this format needs ffmpeg; convert it once: ffmpeg -i "{path.name}" "{out}"'
     return f"cannot be read as sound ({said.rstrip('.')}): download it again, convert it to wav or flac, or remove it"
+
+
+def _starts_as_mp4(path: str | Path) -> bool:
+    with Path(path).open("rb") as file:
+        return file.read(8)[4:] == b"ftyp"
 
 
 def fit(waveform: np.ndarray, n_samples: int, *, pad: str = "repeat") -> np.ndarray:
@@ -242,10 +260,14 @@ def fit(waveform: np.ndarray, n_samples: int, *, pad: str = "repeat") -> np.ndar
     return np.pad(waveform, (left, n_samples - n - left))
 
 
+def is_audio(path: str | Path) -> bool:
+    """Whether a file is named as sound is; also sound that needs ffmpeg, which reading then reports."""
+    return Path(path).suffix.lower() in AUDIO_SUFFIXES | NEEDS_FFMPEG
+
+
 def list_audio_files(folder: Path, *, recurse: bool = True) -> list[Path]:
     """The sound files of a folder, sorted, hidden ones left out; perhaps none."""
-    suffixes = AUDIO_SUFFIXES | NEEDS_FFMPEG
-    found = (file for file in folder.glob("**/*" if recurse else "*") if file.suffix.lower() in suffixes)
+    found = (file for file in folder.glob("**/*" if recurse else "*") if is_audio(file))
     return sorted(file for file in found if file.is_file() and not _is_hidden(file, folder))
 
 
@@ -281,15 +303,19 @@ def window_starts(duration: float, *, window: float = 5.0, step: float | None = 
         Length and spacing of the windows in s; the step is the window where not given.
     last
         "pad" keeps a partial last window if it holds 0.5 s or more of sound that no window before it covers, "drop"
-        keeps full windows only. There is always one window.
+        keeps full windows only, "shift" adds one that ends where the recording does, to the millisecond, if there is
+        a rest. There is always one window.
     """
     step = window if step is None else step
-    if last not in ("pad", "drop"):
-        raise unknown("last", last, ["pad", "drop"])
+    if last not in ("pad", "drop", "shift"):
+        raise unknown("last", last, ["pad", "drop", "shift"])
     if not (window > 0 and step > 0 and duration > 0 and isfinite(duration)):
         raise BirdfastError(f"duration, window and step must be above 0 s; they are {duration}, {window} and {step}")
     n = max(1, floor((duration - window + _SLACK) / step) + 1)
     covered = max((n - 1) * step + window, n * step if step > window else 0.0)
     if last == "pad" and duration - covered >= MIN_WINDOW - 1e-9:
         n += 1
-    return np.arange(n) * float(step)
+    starts = np.arange(n) * float(step)
+    if last == "shift" and duration - ((n - 1) * step + window) > _SLACK:
+        return np.append(starts, floor((duration - window) * 1000) / 1000)
+    return starts

@@ -165,6 +165,39 @@ def test_predict_and_its_list_of_errors(birdfast, trained, tiny_birds, tmp_path)
     assert not (tmp_path / "scores.errors.csv").exists()
 
 
+def test_predict_into_a_folder(birdfast, trained, tiny_birds, tmp_path):
+    (tmp_path / "zero.wav").write_bytes(b"")
+    words = ["predict", trained, trained / "birds.safetensors", tiny_birds / "species0", tmp_path / "zero.wav"]
+    options = ["--step", 0.5, "--average", "--keep", "species0,species1,wren", "--gap", 1, "--context", 0.1]
+    forms = [word for form in ("csv", "events", "raven", "audacity", "wav") for word in ("--as", form)]
+    result = birdfast(*words, "--out", tmp_path / "out", *options, *forms, "--threshold", 0.3)
+    assert "10 recordings, 40 windows" in result.stdout and "1 recordings could not be read" in result.stdout
+    assert "1 of 3 names to keep are no classes of the model and change nothing: wren" in result.stderr
+    scores = pd.read_csv(tmp_path / "out" / "scores.csv")
+    assert list(scores) == ["path", "start_time", "end_time", "species0", "species1"] and len(scores) == 40
+    store = pd.read_parquet(tmp_path / "out" / "scores")
+    assert len(store) == 30 and "species2" in store
+    assert pd.read_csv(tmp_path / "out" / "errors.csv")["path"].tolist() == [str(tmp_path / "zero.wav")]
+    events = pd.read_csv(tmp_path / "out" / "events.csv")
+    cut = list((tmp_path / "out" / "segments").rglob("*.wav"))
+    assert len(events) and len(cut) == len(events)
+    again = birdfast(*words, "--out", tmp_path / "out", "--step", 0.5, "--strict", "--top-k", 1, "--no-merge")
+    assert "10 recordings have their scores" in again.stderr and "30 windows, 30 events" in again.stdout
+
+
+def test_training_fits_thresholds_that_predict_and_evaluate_use(birdfast, trained, tiny_birds, tmp_path):
+    from birdfast.inference.bundle import load_bundle
+
+    stored = load_bundle(trained / "birds.safetensors").extra["calibration"]
+    assert stored["method"] == "platt" and stored["thresholds"].keys() == {"f1", "precision"}
+    birdfast("predict", trained, tiny_birds, "--out", tmp_path / "out", "--threshold", "f1", "--calibrate")
+    result = birdfast("evaluate", trained, tiny_birds, "--fold", 0, "--out", tmp_path / "report")
+    assert "as given" in result.stdout and "calibrated" in result.stdout
+    summary = json.loads((tmp_path / "report" / "summary.json").read_text())
+    assert 0 <= summary["calibration_error"]["calibrated"] <= 1
+    assert (tmp_path / "report" / "reliability.png").stat().st_size > 5000
+
+
 def test_export_from_a_pickle_warns_and_gives_the_same_scores(birdfast, trained, tiny_birds, tmp_path):
     file = next(tiny_birds.rglob("*.wav"))
     result = birdfast("export", trained / "birds.pkl", tmp_path / "birds.safetensors")

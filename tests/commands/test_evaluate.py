@@ -211,4 +211,5 @@ def test_everything_is_written(rng, tmp_path):
         "worst_pairs.csv",
         "worst_pairs.png",
         "confusion.png",
+        "reliability.png",
     }

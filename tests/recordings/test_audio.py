@@ -13,6 +13,7 @@ from birdfast.recordings.audio import (
     AudioError,
     fit,
     get_audio_files,
+    open_audio,
     read_clip,
     read_header,
     read_headers,
@@ -211,6 +212,24 @@ def test_window_starts(duration, options, n):
     assert starts[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("duration", "options", "starts"),
+    [
+        (12, {}, [0, 5, 7]),
+        (12.34567, {"step": 5}, [0, 5, 7.345]),
+        (15, {}, [0, 5, 10]),
+        (15.005, {}, [0, 5, 10]),
+        (3, {}, [0]),
+        (18, {"step": 10}, [0, 10, 13]),
+        (12, {"step": 2.5}, [0, 2.5, 5, 7]),
+    ],
+)
+def test_the_last_window_shifted_back(duration, options, starts):
+    found = window_starts(duration, last="shift", **options)
+    assert found.tolist() == starts
+    assert duration < 5 or found[-1] + 5 <= duration
+
+
 def test_window_starts_do_not_drift():
     starts = window_starts(36_000, window=3, step=0.1, last="drop")
     assert (starts == np.arange(len(starts)) * 0.1).all()
@@ -235,3 +254,18 @@ def test_messy_files_are_read_or_say_why(shared_data):
     assert set(errors) == {"testing.m4a", "test_modulation.wav"}
     assert "ffmpeg" in errors["testing.m4a"]
     assert "zero bytes" in errors["test_modulation.wav"]
+
+
+def test_an_open_file_gives_the_same_slices(tmp_path):
+    """Forth and back, also in an MP3, whose decoder leans on what it read before."""
+    noise = np.random.default_rng(0).standard_normal(22_050 * 20).astype(np.float32) * 0.1
+    for form in ("wav", "mp3", "ogg"):
+        path = tmp_path / f"a.{form}"
+        soundfile.write(path, noise, 22_050)
+        with open_audio(path) as file:
+            for start in (0, 3, 4, 12, 7.5, 7.5, 15):
+                alone = read_clip(path, start_time=start, duration=4, sample_rate=32_000)
+                np.testing.assert_allclose(
+                    read_clip(path, start_time=start, duration=4, sample_rate=32_000, file=file), alone, atol=1e-5
+                )
+            assert not file.closed

@@ -1,0 +1,110 @@
+"""What is typed about how to look at scores: species, thresholds, calibration, events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from birdfast.errors import BirdfastError
+from birdfast.evaluation.calibration import TARGETS, Calibration, read_thresholds
+from birdfast.inference.species import choose
+
+
+@dataclass(frozen=True)
+class ViewOptions:
+    """As typed; None where it was not."""
+
+    keep: str | None = None
+    drop: str | None = None
+    strict: bool = False
+    threshold: str | None = None  # a number, "f1", "precision", or a csv of class and threshold
+    top_k: int | None = None
+    gap: float | None = None  # s
+    merge: bool = True
+    calibrate: bool = False
+    average: bool = False
+
+    @property
+    def finds_events(self) -> bool:
+        """Whether something was said that concerns events alone."""
+        return not (self.threshold is None and self.top_k is None and self.gap is None and self.merge)
+
+
+def make_view(options: ViewOptions, models: Sequence[Path], step: float | None) -> tuple[Any, Any]:
+    """The :class:`~birdfast.inference.outputs.View` meant, and the first model's recipe.
+
+    Raises
+    ------
+    BirdfastError
+        For species or thresholds that do not go with the model, and a calibration that it does not carry.
+    """
+    from birdfast.inference.outputs import View
+    from birdfast.inference.predictor import Predictor
+
+    first = Predictor(models[0])
+    classes = choose(first.classes, keep=options.keep, drop=options.drop, strict=options.strict)
+    needs = options.calibrate or options.threshold in TARGETS
+    calibration = _calibration(models) if needs else None
+    return View(
+        classes=classes,
+        thresholds=_thresholds(options, classes, calibration),
+        calibrate=calibration.apply if calibration and options.calibrate else None,
+        average=(step or first.recipe.duration) if options.average else None,
+        top_k=options.top_k,
+        gap=(options.gap or 0.0) if options.merge else None,
+    ), first.recipe
+
+
+def _calibration(models: Sequence[Path]) -> Calibration:
+    from birdfast.inference.bundle import SUFFIX, load_bundle
+
+    if len(models) > 1:
+        raise BirdfastError(
+            "the calibration of one model does not suit the mean of several: give --threshold a number or a csv, "
+            "without --calibrate"
+        )
+    stored = load_bundle(models[0]).extra.get("calibration") if models[0].suffix == SUFFIX else None
+    if not isinstance(stored, dict):
+        raise BirdfastError(
+            f"{models[0]} carries no calibration: train it anew with this birdfast, or give --threshold a number or a csv"
+        )
+    return Calibration.from_dict(stored)
+
+
+def _thresholds(options: ViewOptions, classes: list[str], calibration: Calibration | None) -> np.ndarray:
+    """The threshold of each class; with --top-k alone, none."""
+    given = options.threshold
+    if given is None:
+        return np.full(len(classes), 0.5 if options.top_k is None else 0.0)
+    if calibration is not None and given in TARGETS:
+        return calibration.threshold(given, classes, calibrated=options.calibrate)
+    if Path(given).is_file():
+        return _threshold_file(given, classes)
+    try:
+        value = float(given)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise BirdfastError(
+            f"--threshold takes a number between 0 and 1, {' or '.join(TARGETS)}, or a csv with the columns class and "
+            f"threshold, not {given!r}"
+        )
+    return np.full(len(classes), value)
+
+
+def _threshold_file(path: str, classes: list[str]) -> np.ndarray:
+    try:
+        table = pd.read_csv(path, dtype={"class": str}, keep_default_na=False)
+        rows = list(zip(table["class"], table["threshold"].astype(float)))
+    except (
+        KeyError,
+        ValueError,
+        pd.errors.ParserError,
+    ) as error:  # EmptyDataError and UnicodeDecodeError are ValueErrors
+        raise BirdfastError(f"{path} is no csv with the columns class and threshold: {error}") from error
+    return read_thresholds(rows, classes)

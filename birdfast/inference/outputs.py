@@ -1,0 +1,139 @@
+"""From a store of scores to what people open: tables, selection tables, labels, sound."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from birdfast.errors import BirdfastError, unknown
+from birdfast.inference.events import average_overlaps, check_events, find_events
+from birdfast.inference.run import Result
+from birdfast.inference.segments import cut_segments
+from birdfast.inference.writers import appending, write_audacity, write_raven
+from birdfast.recordings.places import below, file_name
+
+FORMATS = ("csv", "events", "raven", "audacity", "flac", "wav")
+
+
+@dataclass(frozen=True)
+class View:
+    """How scores are looked at.
+
+    Attributes
+    ----------
+    classes
+        Those wanted.
+    thresholds
+        Probability from which each of them ``(n_classes,)`` counts as heard.
+    calibrate
+        From probabilities ``(n, n_classes)`` and their classes to calibrated ones.
+    average
+        Seconds of the stretches over which overlapping windows are averaged.
+    top_k, gap
+        As for :func:`~birdfast.inference.events.find_events`.
+    """
+
+    classes: list[str]
+    thresholds: np.ndarray
+    calibrate: Callable[[np.ndarray, list[str]], np.ndarray] | None = None
+    average: float | None = None
+    top_k: int | None = None
+    gap: float | None = 0.0
+
+    def __post_init__(self) -> None:
+        check_events(self.top_k, self.gap)
+
+    def scores(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Scores of a recording as they are shown."""
+        table = table[self.classes]
+        if self.average is not None:
+            table = average_overlaps(table, self.average)
+        if self.calibrate is not None:
+            values = self.calibrate(table.to_numpy(), self.classes)
+            table = pd.DataFrame(values, index=table.index, columns=table.columns)
+        return table
+
+    def events(self, scores: pd.DataFrame) -> pd.DataFrame:
+        """What is heard in them."""
+        return find_events(scores, self.thresholds, top_k=self.top_k, gap=self.gap)
+
+
+def write_outputs(
+    result: Result,
+    out: str,
+    formats: Collection[str],
+    view: View,
+    *,
+    fmin: float,
+    fmax: float,
+    context: float = 0.0,
+) -> dict[str, int]:
+    """Write the results of a job in other forms beside its store, one recording after the other.
+
+    "csv" is ``scores.csv``, "events" ``events.csv``; "raven" and "audacity" are a file a recording in folders of these
+    names; "flac" and "wav" are the events' sound in ``segments/<label>/``, with `context` s around them.
+
+    Returns
+    -------
+    How many windows and events there are.
+    """
+    check_outputs(formats, context)
+    counts = Counter(windows=0, events=0)
+    with ExitStack() as stack:
+        options = {"out": out, "names": short_names(result.done), "band": (fmin, fmax), "context": context}
+        sinks = [_sink(form, stack, **options) for form in formats]  # type: ignore[arg-type]
+        for path, table in zip(result.done, result.tables()):
+            scores = view.scores(table)
+            events = view.events(scores)
+            counts.update(windows=len(scores), events=len(events))
+            for sink in sinks:
+                sink(path, scores, events)
+    return dict(counts)
+
+
+def check_outputs(formats: Collection[str], context: float) -> None:
+    """Refuse, before hours are spent on scores, what could not be written afterwards."""
+    for name in formats:
+        if name not in FORMATS:
+            raise unknown("format", name, FORMATS)
+    if context < 0:
+        raise BirdfastError(f"context is the sound kept around an event in s, 0 or more, not {context}")
+
+
+def _sink(
+    form: str, stack: ExitStack, *, out: str, names: dict[str, str], band: tuple[float, float], context: float
+) -> Callable[[str, pd.DataFrame, pd.DataFrame], object]:
+    """Takes path, scores and events of each recording, and writes one form of them."""
+    if form == "csv":
+        add_scores = stack.enter_context(appending(below(out, "scores.csv"), index=True))
+        return lambda path, scores, events: add_scores(scores)
+    if form == "events":
+        add_events = stack.enter_context(appending(below(out, "events.csv"), index=False))
+        return lambda path, scores, events: add_events(events)
+    folder = below(out, form if form in ("raven", "audacity") else "segments")
+    if form == "raven":
+        low, high = band
+        return lambda path, scores, events: write_raven(
+            events, below(folder, f"{names[path]}.Table.1.selections.txt"), fmin=low, fmax=high
+        )
+    if form == "audacity":
+        return lambda path, scores, events: write_audacity(events, below(folder, f"{names[path]}.txt"))
+    return lambda path, scores, events: cut_segments(events, folder, names[path], context=context, form=form)
+
+
+def short_names(paths: Iterable[str]) -> dict[str, str]:
+    """A name for each recording's files: its own, with a few digits where several are called alike."""
+    stems = {path: Path(file_name(path)).stem for path in paths}
+    often = Counter(stem.lower() for stem in stems.values())
+    return {path: stem if often[stem.lower()] == 1 else f"{stem}-{_digits(path)}" for path, stem in stems.items()}
+
+
+def _digits(path: str) -> str:
+    return hashlib.sha256(path.encode()).hexdigest()[:8]

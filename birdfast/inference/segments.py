@@ -1,0 +1,51 @@
+"""What was detected, cut out to listen to."""
+
+from __future__ import annotations
+
+import pandas as pd
+import soundfile
+
+from birdfast.inference.writers import placing
+from birdfast.recordings.audio import open_audio, read_clip
+from birdfast.recordings.places import below
+
+_BLOCK = 60  # s held in memory of a segment, which may last as long as the recording
+
+
+def cut_segments(events: pd.DataFrame, folder: str, name: str, *, context: float = 0.0, form: str = "flac") -> int:
+    """Write each event of one recording to ``<folder>/<label>/<name>_<start>-<end>_<probability>.<form>``.
+
+    Mono, at the recording's own rate, with `context` s on either side as far as the recording reaches.
+
+    Returns
+    -------
+    How many were written.
+
+    Raises
+    ------
+    AudioError
+        If the recording cannot be read any more.
+    """
+    if events.empty:
+        return 0
+    with open_audio(events["path"].iloc[0]) as file:
+        columns = (events[column] for column in ("path", "label", "start_time", "end_time", "probability"))
+        for path, label, start, end, probability in zip(*columns):
+            span = f"{start:09.3f}-{end:09.3f}_{probability:.2f}"
+            place = below(folder, _safe(label), f"{name}_{span}.{form}")
+            _cut(file, path, start - context, end + context, place, form)
+    return len(events)
+
+
+def _cut(file: soundfile.SoundFile, path: str, start: float, end: float, place: str, form: str) -> None:
+    rate = file.samplerate
+    first, last = max(0, round(start * rate)), min(file.frames, round(end * rate))
+    with placing(place) as temporary, soundfile.SoundFile(temporary, "w", rate, 1, format=form.upper()) as out:
+        for at in range(first, last, _BLOCK * rate):
+            n = min(_BLOCK * rate, last - at)
+            out.write(read_clip(path, start_time=at / rate, duration=n / rate, sample_rate=rate, file=file))
+
+
+def _safe(label: str) -> str:
+    """A class's name as a folder's."""
+    return label.replace("/", "_").replace("\\", "_").lstrip(".") or "_"

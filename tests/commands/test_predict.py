@@ -1,0 +1,82 @@
+"""`birdfast predict`: what is typed, and what comes of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from birdfast.commands.predict import split_words
+from birdfast.commands.view import ViewOptions, make_view
+from birdfast.errors import BirdfastError
+from birdfast.evaluation.calibration import fit_calibration
+from birdfast.inference.bundle import Bundle, save_bundle
+from birdfast.models import create_model
+from birdfast.spectrogram.logmel import LogMel
+
+CLASSES = ["ash", "bee", "cow"]
+
+
+@pytest.fixture(scope="module")
+def calibration():
+    rng = np.random.default_rng(0)
+    scores = rng.random((200, 3)).astype(np.float32)
+    return fit_calibration(rng.random((200, 3)) < scores**2, scores, CLASSES)
+
+
+@pytest.fixture(scope="module")
+def model(tiny_recipe, calibration, tmp_path_factory):
+    net = create_model(tiny_recipe, 3, weights="random").eval()
+    bundle = Bundle(net, LogMel.from_recipe(tiny_recipe), CLASSES, tiny_recipe)
+    bundle.extra["calibration"] = calibration.to_dict()
+    return save_bundle(bundle, tmp_path_factory.mktemp("predict") / "birds.safetensors")
+
+
+def test_models_come_first_and_are_told_by_suffix_or_as_runs(tmp_path):
+    run, sounds = tmp_path / "run", tmp_path / "sounds"
+    for folder in (run, sounds):
+        folder.mkdir()
+    (run / "recipe.toml").write_text("")
+    assert split_words(["a.safetensors", "sounds"]) == (["a.safetensors"], ["sounds"])
+    words = ["a.onnx", str(run), "b.xml", str(sounds), "x.wav", "s3://b/run"]
+    assert split_words(words) == (words[:3], words[3:])
+    assert split_words(["nowhere", "sounds"]) == (["nowhere"], ["sounds"]), "the first is the model, whatever it is"
+    with pytest.raises(BirdfastError, match=r"no recordings are named, only models \(a.onnx, b.onnx\)"):
+        split_words(["a.onnx", "b.onnx"])
+    with pytest.raises(BirdfastError, match="b.onnx is a model and stands among the recordings"):
+        split_words(["a.onnx", "sounds", "b.onnx"])
+
+
+def test_thresholds_as_typed(model, calibration, tmp_path):
+    def typed(**options):
+        return make_view(ViewOptions(**options), [model], None)[0].thresholds.tolist()
+
+    assert typed() == [0.5] * 3 and typed(top_k=1) == [0.0] * 3 and typed(threshold="0.2", top_k=1) == [0.2] * 3
+    assert typed(threshold="f1") == calibration.threshold("f1", CLASSES).tolist()
+    calibrated = calibration.threshold("precision", CLASSES[:1], calibrated=True).tolist()
+    assert typed(threshold="precision", calibrate=True, keep="ash") == calibrated
+    pd.DataFrame({"class": CLASSES[::-1], "threshold": [0.1, 0.2, 0.3]}).to_csv(tmp_path / "t.csv", index=False)
+    assert typed(threshold=str(tmp_path / "t.csv"), drop="bee") == [0.3, 0.1]
+    (tmp_path / "wrong.csv").write_text("a,b\n")
+    for wrong in ("1.5", "often", "nan", str(tmp_path / "none.csv")):
+        with pytest.raises(BirdfastError, match="--threshold takes a number between 0 and 1, f1 or precision"):
+            typed(threshold=wrong)
+    with pytest.raises(BirdfastError, match="no csv with the columns class and threshold"):
+        typed(threshold=str(tmp_path / "wrong.csv"))
+
+
+def test_other_options_of_the_view(model, calibration, tiny_recipe):
+    view, recipe = make_view(ViewOptions(calibrate=True, average=True, merge=False), [model], 0.25)
+    assert (view.average, view.gap, recipe) == (0.25, None, tiny_recipe)
+    some = np.full((2, 3), 0.3, np.float32)
+    np.testing.assert_array_equal(view.calibrate(some, CLASSES), calibration.apply(some, CLASSES))
+    assert make_view(ViewOptions(gap=2.0, average=True), [model], None)[0].gap == 2.0
+    with pytest.raises(BirdfastError, match="does not suit the mean of several"):
+        make_view(ViewOptions(threshold="f1"), [model, model], None)
+
+
+def test_a_model_without_calibration(tiny_recipe, tmp_path):
+    net = create_model(tiny_recipe, 3, weights="random").eval()
+    bare = save_bundle(Bundle(net, LogMel.from_recipe(tiny_recipe), CLASSES, tiny_recipe), tmp_path / "b.safetensors")
+    with pytest.raises(BirdfastError, match="carries no calibration: train it anew"):
+        make_view(ViewOptions(calibrate=True), [bare], None)

@@ -1,0 +1,113 @@
+"""What people open: tables, selection tables, labels, sound."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from test_predictor import CLASSES, RATE, make_bundle, song, write
+
+from birdfast.errors import BirdfastError
+from birdfast.inference.bundle import save_bundle
+from birdfast.inference.events import EVENTS, find_events
+from birdfast.inference.outputs import View, check_outputs, short_names, write_outputs
+from birdfast.inference.run import predict_into
+from birdfast.inference.segments import cut_segments
+from birdfast.inference.writers import write_raven
+from birdfast.recordings.tables import read_source
+
+BAND = {"fmin": 50.0, "fmax": 4000.0}
+
+
+@pytest.fixture(scope="module")
+def result(tiny_recipe, tmp_path_factory):
+    """A job of three recordings, two of one name; the third is shorter than a window."""
+    root = tmp_path_factory.mktemp("outputs")
+    model = save_bundle(make_bundle(tiny_recipe.with_(duration=2.0)), root / "birds.safetensors")
+    for name, seconds in {"a.wav": 9, "deep/a.flac": 8.5, "b.wav": 1.5}.items():
+        write(root / "sounds" / name, seconds, len(name))
+    return predict_into(root / "out", [model], root / "sounds", progress=False)
+
+
+@pytest.fixture(scope="module")
+def scores(result):
+    return pd.concat(result.tables())
+
+
+def view(scores, **changes) -> View:
+    """One that calls about a third of all."""
+    threshold = float(np.quantile(scores.to_numpy(), 0.66))
+    return View(**{"classes": CLASSES, "thresholds": np.full(len(CLASSES), threshold)} | changes)
+
+
+def test_tables(result, scores, tmp_path):
+    counts = write_outputs(result, str(tmp_path), ["csv", "events"], view(scores), **BAND)
+    csv = pd.read_csv(tmp_path / "scores.csv", index_col=[0, 1, 2])
+    pd.testing.assert_frame_equal(csv.astype(np.float32), scores, atol=1e-6, rtol=0)
+    events = pd.read_csv(tmp_path / "events.csv")
+    expected = find_events(scores, view(scores).thresholds)
+    pd.testing.assert_frame_equal(events, expected, atol=1e-6, check_dtype=False)
+    assert counts == {"windows": len(scores), "events": len(events)} and len(events) > 5
+    assert set(tmp_path.iterdir()) == {tmp_path / "scores.csv", tmp_path / "events.csv"}
+
+
+def test_a_view_chooses_calibrates_and_averages(result, scores, tmp_path):
+    halved = view(scores, classes=CLASSES[1:3], thresholds=np.array([0.0, 1.0]), calibrate=lambda p, names: p / 2)
+    write_outputs(result, str(tmp_path), ["csv", "events"], halved, **BAND)
+    csv = pd.read_csv(tmp_path / "scores.csv", index_col=[0, 1, 2])
+    np.testing.assert_allclose(csv, scores[CLASSES[1:3]] / 2, atol=1e-6)
+    assert pd.read_csv(tmp_path / "events.csv")["label"].unique().tolist() == [CLASSES[1]]
+    thirds = View(CLASSES, np.ones(4), average=1.0)
+    write_outputs(result, str(tmp_path), ["csv"], thirds, **BAND)
+    assert pd.read_csv(tmp_path / "scores.csv").groupby("path").size().tolist() == [10, 2, 10]
+
+
+def test_raven_and_audacity_are_read_back(result, scores, tmp_path):
+    write_outputs(result, str(tmp_path), ["raven", "audacity"], view(scores), **BAND)
+    path = next(path for path in result.done if path.endswith("b.wav"))
+    own = view(scores).events(scores.loc[[path]])
+    assert len(own)
+    raven = pd.read_csv(tmp_path / "raven" / "b.Table.1.selections.txt", sep="\t", dtype={"Species": str})
+    assert raven["Selection"].tolist() == list(range(1, len(own) + 1)) and raven["High Freq (Hz)"].eq(4000).all()
+    np.testing.assert_allclose(raven["Score"], own["probability"], atol=1e-4)
+    for file in (tmp_path / "raven" / "b.Table.1.selections.txt", tmp_path / "audacity" / "b.txt"):
+        read = read_source(file, audio_root=Path(result.store.place).parent / "sounds").recordings
+        assert read["primary_label"].tolist() == own["label"].tolist()
+        assert read["start_time"].tolist() == own["start_time"].tolist()
+        assert read["end_time"].tolist() == own["end_time"].tolist()
+    assert len(list((tmp_path / "raven").iterdir())) == 3, "a table for each recording, of one name or not"
+
+
+def test_late_times_keep_their_milliseconds(tmp_path):
+    events = pd.DataFrame([("x", 86395.125, 86400.125, "wren", 0.5)], columns=EVENTS)
+    write_raven(events, str(tmp_path / "x"), **BAND)
+    assert pd.read_csv(tmp_path / "x", sep="\t")["Begin Time (s)"].tolist() == [86395.125]
+
+
+@pytest.mark.parametrize("form", ["flac", "wav"])
+def test_segments_are_the_sound_of_the_events(tmp_path, form):
+    path = write(tmp_path / "a.wav", 9, 3)
+    rows = [(str(path), 0.0, 2.0, "wren", 0.9), (str(path), 4.0, 6.0, "a/b", 0.5), (str(path), 8.0, 10.0, "wren", 0.71)]
+    events = pd.DataFrame(rows, columns=EVENTS)
+    assert cut_segments(events, str(tmp_path / "cut"), "a", context=0.5, form=form) == 3
+    files = sorted(f for f in (tmp_path / "cut").rglob("*") if f.is_file())
+    names = [f"a_b/a_00004.000-00006.000_0.50.{form}", f"wren/a_00000.000-00002.000_0.90.{form}"]
+    assert [str(f.relative_to(tmp_path / "cut")) for f in files][:2] == names
+    spans = [(3.5, 6.5), (0, 2.5), (7.5, 9)]
+    whole = song(9, 3)
+    for file, (start, end) in zip(files, spans, strict=True):
+        sound, rate = soundfile.read(file)
+        assert rate == RATE
+        np.testing.assert_allclose(sound, whole[round(start * RATE) : round(end * RATE)], atol=1e-4)
+    assert cut_segments(events[:0], str(tmp_path / "none"), "a") == 0
+    with pytest.raises(BirdfastError, match="context is the sound"):
+        check_outputs([form], -1)
+
+
+def test_formats_and_names(result, scores, tmp_path):
+    with pytest.raises(BirdfastError, match="unknown format 'ravne': did you mean 'raven'"):
+        write_outputs(result, str(tmp_path), ["ravne"], view(scores), **BAND)
+    names = short_names(["/x/a.wav", "/x/deep/A.flac", "/x/b.wav", "s3://x/c.ogg"])
+    assert names["/x/b.wav"] == "b" and names["s3://x/c.ogg"] == "c"
+    assert len(set(names.values())) == 4 and names["/x/a.wav"].startswith("a-")
