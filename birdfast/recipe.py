@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
-import tomli_w
-
 from birdfast.errors import BirdfastError, unknown
 
 Pad = Literal["repeat", "end", "center"]
@@ -108,6 +106,8 @@ class Recipe:
 
     def save(self, path: str | Path) -> None:
         """Write to `path`: ``.json`` as JSON, anything else as TOML."""
+        import tomli_w  # here, for inference reads recipes but writes none
+
         path = Path(path)
         as_json = path.suffix == ".json"
         path.write_text(json.dumps(self.to_dict(), indent=2) if as_json else tomli_w.dumps(self.to_dict()))
