@@ -13,6 +13,7 @@ from birdfast.errors import BirdfastError, unknown
 from birdfast.inference.header import KEY, Header, check_seal, read_header_json
 from birdfast.recipe import Recipe
 
+OPENVINO_PRECISION = "f32"
 Floats = NDArray[np.float32]
 
 ONNX, OPENVINO, BUNDLE = ".onnx", ".xml", ".safetensors"
@@ -97,7 +98,7 @@ class OpenVinoEngine:
         check_seal(path, content, weights)
         core = openvino.Core()
         # Else it computes in bfloat16 where the processor can, and scores differ from machine to machine.
-        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": _threads()}
+        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": OPENVINO_PRECISION, "INFERENCE_NUM_THREADS": _threads()}
         try:
             model = core.read_model(content, weights)
             header = _header(_rt_info(model), path)

@@ -140,14 +140,14 @@ def write_openvino(bundle: Bundle, onnx_path: Path, path: Path) -> Path:
     return path
 
 
-def save_ir(model: Any, bundle: Bundle, path: Path) -> None:
+def save_ir(model: Any, bundle: Bundle, path: Path, *, half: bool = False) -> None:
     """Write an OpenVINO model with the description of `bundle`, sealed."""
     import openvino
 
     header = Header(bundle.classes, bundle.recipe, extra=bundle.extra)
     model.set_rt_info(header.to_json(), [KEY, "header"])
     model.set_rt_info(open_seal(), [KEY, "seal"])
-    openvino.save_model(model, str(path), compress_to_fp16=False)
+    openvino.save_model(model, str(path), compress_to_fp16=half)
     seal(path, path.with_suffix(".bin"))
 
 
