@@ -357,18 +357,30 @@ def predict(
 
 @app.command()
 def export(
-    source: Annotated[Path, typer.Argument(metavar="RUN_OR_PKL", help="Folder of a run, or a learner's .pkl")],
-    out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="A .safetensors (safe, needs no fastai) or a .pkl (for load_learner)")
+    source: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Folder of a run, a bundle (.safetensors), or a learner's .pkl")
     ],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT",
+            help=".safetensors (safe, needs no fastai), .onnx (ONNX Runtime), .xml (OpenVINO), .pkl (load_learner)",
+        ),
+    ],
+    check: Annotated[
+        list[Path] | None, typer.Option("--check", help="Recordings to compare with PyTorch on; synthetic songs")
+    ] = None,
 ) -> None:
-    """Write the model of a run, or of a pickle, to one file.
+    """Write a trained model to the format that OUT's suffix names.
 
-    Example: `birdfast export runs/first birds.safetensors`
+    An .onnx or .xml takes waveforms and gives probabilities, the spectrogram is inside; it is written only if its
+    probabilities agree with PyTorch's to 1e-4. A .pkl of strangers can run any code: prefer .safetensors.
+
+    Example: `birdfast export runs/first birds.onnx --check data/birdclef/test_soundscapes`
     """
     from birdfast.commands.export import export as write
 
-    typer.echo(f"wrote {write(source, out)}")
+    typer.echo(f"wrote {write(source, out, recordings=check or ())}")
 
 
 def main() -> None:

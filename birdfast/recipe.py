@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
-import tomli_w
-
 from birdfast.errors import BirdfastError, unknown
 
 Pad = Literal["repeat", "end", "center"]
@@ -108,6 +106,8 @@ class Recipe:
 
     def save(self, path: str | Path) -> None:
         """Write to `path`: ``.json`` as JSON, anything else as TOML."""
+        import tomli_w  # here, for inference reads recipes but writes none
+
         path = Path(path)
         as_json = path.suffix == ".json"
         path.write_text(json.dumps(self.to_dict(), indent=2) if as_json else tomli_w.dumps(self.to_dict()))
@@ -153,6 +153,10 @@ def _check_type(name: str, value: Any, hint: Any) -> None:
     raise BirdfastError(f"the recipe's {name} must be {wanted}, not {value!r}")
 
 
+# A damaged or hostile file must not make birdfast fill the memory; nobody records beyond these.
+_MOST = {"sample_rate": 1_000_000, "duration": 600, "n_fft": 65_536, "hop_length": 1_000_000, "n_mels": 2_048}
+
+
 def _check_values(r: Recipe) -> None:
     """Refuse what cannot work, with the reason."""
     above_zero = ["sample_rate", "duration", "n_fft", "win_length", "hop_length", "n_mels", "power", "top_db",
@@ -160,6 +164,9 @@ def _check_values(r: Recipe) -> None:
     for name in above_zero:
         if not getattr(r, name) > 0:
             raise BirdfastError(f"the recipe's {name} must be above 0, not {getattr(r, name)}")
+    for name, most in _MOST.items():
+        if getattr(r, name) > most:
+            raise BirdfastError(f"the recipe's {name} must not exceed {most:,}, it is {getattr(r, name):g}")
     if r.lr != "auto" and not 0 < float(r.lr) < 10:
         raise BirdfastError(f"the recipe's lr must be a number above 0 or 'auto', not {r.lr}")
     for name in ("label_smoothing", "mask_p", "dropout", "drop_path", "max_bad", "secondary_weight", "warmup"):

@@ -111,21 +111,19 @@ def evaluate(
     if Path(model).suffix == ".csv":
         what, sides = scores_against(Path(model), Path(truth or source), columns=columns)
         return Evaluation(what, *sides)
-    from birdfast.inference.bundle import load_bundle
     from birdfast.inference.predictor import Predictor
 
-    bundle = load_bundle(find_bundle(model))
-    predictor = Predictor(bundle, batch_size=batch_size, workers=workers)
+    predictor = Predictor(find_bundle(model), batch_size=batch_size, workers=workers)
     known = read_truth(source, truth, columns=columns) if fold is None else None
     if known is not None:
         what, (targets, scores, classes) = known.what, window_scores(predictor, known)
     else:
         found = read_source(source, **(columns or {}))
-        what, recordings = _recordings(found, bundle.recipe, fold)
+        what, recordings = _recordings(found, predictor.recipe, fold)
         (targets, scores), classes = _score_recordings(predictor, recordings), predictor.classes
-    stored = bundle.extra.get("calibration")
+    stored = predictor.extra.get("calibration")
     calibration = Calibration.from_dict(stored) if isinstance(stored, dict) else None
-    return Evaluation(what, targets, scores, classes, _counts(bundle.extra, classes), calibration)
+    return Evaluation(what, targets, scores, classes, _counts(predictor.extra, classes), calibration)
 
 
 def _counts(extra: Mapping[str, Any], classes: list[str]) -> dict[str, int] | None:

@@ -1,10 +1,11 @@
-"""`birdfast export`: a run or a pickle in, a bundle or a pickle out."""
+"""`birdfast export`: a run, a bundle or a pickle in; a bundle, a pickle, ONNX or OpenVINO out."""
 
 from __future__ import annotations
 
 import pickle
 import shutil
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +14,43 @@ from birdfast.errors import BirdfastError
 from birdfast.notes import note
 
 PICKLE = "birds.pkl"  # in the folder of a run
+FORMATS = {
+    ".safetensors": "a bundle, safe, loads without fastai",
+    ".onnx": "ONNX Runtime",
+    ".xml": "OpenVINO",
+    ".pkl": "fastai's load_learner",
+}
 
 
-def export(source: str | Path, out: str | Path) -> Path:
-    """Write the model of a run, a bundle or a learner's pickle to `out`: ``.safetensors`` for a bundle, ``.pkl``.
+def export(source: str | Path, out: str | Path, *, recordings: Sequence[str | Path] = ()) -> str:
+    """Write the model of a run, a bundle or a learner's pickle to `out`, whose suffix is the format; says what it wrote.
+
+    Parameters
+    ----------
+    recordings
+        Real sound on which an ``.onnx`` or ``.xml`` must agree with PyTorch; synthetic songs unless given.
 
     Raises
     ------
     BirdfastError
-        If there is no model, it cannot be loaded, or the format asked for cannot be made from it.
+        If there is no model, it cannot be loaded, the format cannot be made of it, or the file would not agree.
     """
     source, out = Path(source), Path(out)
-    if out.suffix not in (".safetensors", ".pkl"):
-        raise BirdfastError(
-            f"{out} must end in .safetensors (safe, loads without fastai) or .pkl (fastai's load_learner)"
-        )
+    if out.suffix not in FORMATS:
+        known = ", ".join(f"{suffix} ({what})" for suffix, what in FORMATS.items())
+        raise BirdfastError(f"{out} must end in one of {known}")
     if out.suffix == ".pkl":
-        return _copy(_pickle_of(source), out)
-    if source.suffix != ".pkl":
-        return _copy(find_bundle(source), out)
-    from birdfast.inference.bundle import save_bundle
+        return str(_copy(_pickle_of(source), out))
+    if out.suffix == ".safetensors" and source.suffix != ".pkl":
+        return str(_copy(find_bundle(source), out))
+    from birdfast.inference.bundle import load_bundle, save_bundle
 
-    out.parent.mkdir(parents=True, exist_ok=True)
-    return save_bundle(load_pickle(source), out)
+    model = load_pickle(source) if source.suffix == ".pkl" else load_bundle(find_bundle(source))
+    if out.suffix == ".safetensors":
+        return str(save_bundle(model, out))
+    from birdfast.inference.export import export_model
+
+    return str(export_model(model, out, recordings=list(recordings) or None))
 
 
 def _pickle_of(source: Path) -> Path:

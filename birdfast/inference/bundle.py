@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import copy
-import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-
-from birdfast import __version__
 from birdfast.errors import BirdfastError
+from birdfast.inference.header import KEY, Header, check_seal, made_by, open_seal, read_header_json, seal
 from birdfast.inference.writers import replacing
-from birdfast.models import create_model
 from birdfast.recipe import Recipe
-from birdfast.spectrogram.logmel import LogMel
 
-FORMAT = 1  # raised when an older birdfast could no longer read the file
+if TYPE_CHECKING:  # imported where they are used: the other engines' paths do without torch
+    from torch import Tensor, nn
+
 SUFFIX = ".safetensors"
-_KEY = "birdfast"  # of the safetensors metadata, which holds strings only: JSON inside
 _PICKLES = (b"PK", b"\x80")  # torch.save's zip, and a bare pickle
 _HEADER_LIMIT = 100_000_000  # bytes, safetensors' own
 
@@ -54,22 +45,18 @@ def save_bundle(learn: Any, path: str | Path) -> Path:
     BirdfastError
         If the suffix is another, if `learn` carries no recipe or classes, or if its model is not the recipe's.
     """
+    from safetensors.torch import save_file
+
     path = Path(path)
     if path.suffix != SUFFIX:
         raise BirdfastError(f"a bundle's name ends in {SUFFIX}: save to {path.with_suffix(SUFFIX)}, not {path}")
     bundle = as_bundle(learn)
     weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in bundle.model.state_dict().items()}
     _check_weights(weights, bundle)
-    header = {
-        "format": FORMAT,
-        "classes": bundle.classes,
-        "recipe": bundle.recipe.to_dict(),
-        "versions": {"birdfast": __version__, "torch": str(torch.__version__), "timm": version("timm")},
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "extra": {name: value for name, value in bundle.extra.items() if name != "created"},
-    }
+    header = Header(bundle.classes, bundle.recipe, extra=bundle.extra)
     with replacing(path) as temporary:
-        save_file(weights, temporary, metadata={_KEY: json.dumps(header)})
+        save_file(weights, temporary, metadata={KEY: header.to_json(), "seal": open_seal()})
+        seal(temporary)
     return path
 
 
@@ -81,19 +68,23 @@ def load_bundle(path: str | Path) -> Bundle:
     BirdfastError
         If there is no file, if it is no bundle, damaged, of a newer birdfast, or its weights do not fit its recipe.
     """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from birdfast.spectrogram.logmel import LogMel
+
     path = Path(path)
-    header = _read_header(path)
-    recipe, classes = _recipe(header, path), _classes(header, path)
-    model = _blank(recipe, len(classes))
+    header = read_header(path)
+    model = _blank(header.recipe, len(header.classes))
     try:
         model.load_state_dict(load_file(path, device="cpu"), strict=True)
     except (RuntimeError, SafetensorError) as error:
         raise BirdfastError(
-            f"the weights in {path} do not fit the {recipe.backbone} with {len(classes)} classes that its recipe "
-            f"describes ({_short(error)}): {_made_by(header)}; save it again with save_bundle"
+            f"the weights in {path} do not fit the {header.recipe.backbone} with {len(header.classes)} classes that its "
+            f"recipe describes ({_short(error)}): {made_by(header.versions)}; save it again with save_bundle"
         ) from error
-    extra = {**_mapping(header, "extra"), "created": header.get("created")}
-    return Bundle(model.eval(), LogMel.from_recipe(recipe), classes, recipe, _mapping(header, "versions"), extra)
+    logmel = LogMel.from_recipe(header.recipe)
+    return Bundle(model.eval(), logmel, header.classes, header.recipe, header.versions, header.extra)
 
 
 def as_bundle(model: Any) -> Bundle:
@@ -102,6 +93,10 @@ def as_bundle(model: Any) -> Bundle:
         return load_bundle(model)
     if isinstance(model, Bundle):
         return model
+    from torch import nn
+
+    from birdfast.spectrogram.logmel import LogMel
+
     recipe, vocab = getattr(model, "recipe", None), getattr(getattr(model, "dls", None), "vocab", None)
     net = getattr(model, "model", None)
     if not (isinstance(recipe, Recipe) and isinstance(net, nn.Module) and vocab is not None):
@@ -114,11 +109,17 @@ def as_bundle(model: Any) -> Bundle:
 
 def clone(bundle: Bundle) -> nn.Sequential:
     """Waveform to logits in eval mode, as a copy: using it never disturbs a learner that still trains."""
+    from torch import nn
+
     return copy.deepcopy(nn.Sequential(bundle.logmel, bundle.model)).eval().requires_grad_(False)
 
 
 def _blank(recipe: Recipe, n_classes: int) -> nn.Module:
     """The recipe's model, drawn apart from torch's random state: saving must not change the course of a training."""
+    import torch
+
+    from birdfast.models import create_model
+
     with torch.random.fork_rng(devices=[]):
         return create_model(recipe, n_classes, weights="random")
 
@@ -139,27 +140,27 @@ def _check_weights(weights: dict[str, Tensor], bundle: Bundle) -> None:
         raise BirdfastError(f"the weights hold NaN or Inf ({bad[0]}): the training diverged, try a lower learning rate")
 
 
-def _read_header(path: Path) -> dict[str, Any]:
-    """birdfast's JSON out of the file's metadata."""
+def read_header(path: str | Path) -> Header:
+    """Classes, recipe, versions and extra of a bundle, read and checked without its weights.
+
+    Raises
+    ------
+    BirdfastError
+        If there is no file, if it is no bundle, damaged, or of a newer birdfast.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
     _check_file(path)
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise BirdfastError(f"{path} is damaged or cut short ({_short(error)}): copy or save it again") from error
-    if _KEY not in metadata:
+    if KEY not in metadata:
         raise BirdfastError(f"{path} holds weights but is not a birdfast bundle: save the learner with save_bundle")
-    try:
-        header = json.loads(metadata[_KEY])
-        number = int(header["format"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise BirdfastError(f"{path} is damaged, its description cannot be read: copy or save it again") from error
-    if number > FORMAT:
-        raise BirdfastError(
-            f"{path} is a bundle of format {number} and this birdfast ({__version__}) reads up to {FORMAT}: "
-            f"{_made_by(header)}; upgrade with pip install -U birdfast"
-        )
-    return header
+    check_seal(path, path.read_bytes(), required=False)  # the first bundles bear none
+    return read_header_json(metadata[KEY], path)
 
 
 def _check_file(path: Path) -> None:
@@ -178,34 +179,6 @@ def _check_file(path: Path) -> None:
         )
     if len(start) < 9 or start[8:] != b"{" or int.from_bytes(start[:8], "little") > _HEADER_LIMIT:
         raise BirdfastError(f"{path} is not a birdfast bundle: give the {SUFFIX} file that save_bundle wrote")
-
-
-def _recipe(header: dict[str, Any], path: Path) -> Recipe:
-    if not _mapping(header, "recipe"):
-        raise BirdfastError(f"{path} is damaged, it carries no recipe: copy or save it again")
-    try:
-        return Recipe.from_dict(header["recipe"])
-    except (BirdfastError, TypeError) as error:
-        raise BirdfastError(
-            f"the recipe in {path} does not suit this birdfast ({__version__}): {error}. {_made_by(header)}; "
-            "upgrade with pip install -U birdfast"
-        ) from error
-
-
-def _classes(header: dict[str, Any], path: Path) -> list[str]:
-    classes = header.get("classes")
-    if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
-        raise BirdfastError(f"{path} is damaged, its classes cannot be read: copy or save it again")
-    return classes
-
-
-def _mapping(header: dict[str, Any], name: str) -> dict[str, Any]:
-    value = header.get(name)
-    return value if isinstance(value, dict) else {}
-
-
-def _made_by(header: dict[str, Any]) -> str:
-    return f"it was written by birdfast {_mapping(header, 'versions').get('birdfast', '(unknown)')}"
 
 
 def _short(error: Exception) -> str:

@@ -32,8 +32,8 @@ class Ensemble(Predictor):
         members = [Predictor(model, **options) for model in models]
         if not members:
             raise BirdfastError("an ensemble needs a model or more, none was given")
-        first, super_attributes = members[0], ("batch_size", "workers", "device", "classes", "recipe", "errors")
-        for name in super_attributes:
+        first = members[0]
+        for name in ("batch_size", "workers", "engine", "classes", "recipe", "extra", "errors"):
             setattr(self, name, getattr(first, name))
         for member, model in zip(members[1:], models[1:]):
             _check_together(first, member, model)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
-import torch
 
 from birdfast.errors import BirdfastError
-from birdfast.inference.bundle import Bundle, as_bundle, clone
+from birdfast.inference.engines import load_engine
 from birdfast.inference.jobs import Job, Paths, find_recordings, hours_bar, read_durations, score
 from birdfast.inference.submission import (
     WINDOW,
@@ -26,29 +23,34 @@ from birdfast.inference.submission import (
     submission_table,
     write_submission,
 )
-from birdfast.models.losses import probabilities
 from birdfast.notes import note
 from birdfast.recipe import Recipe
 from birdfast.recordings.audio import window_starts
 
+if TYPE_CHECKING:  # PyTorch is loaded by the engine that needs it
+    import torch
+
+    from birdfast.inference.bundle import Bundle
+
 
 class Predictor:
-    """Scores recordings with a trained classifier, the same on every machine, without fastai.
+    """Scores recordings with a trained classifier, the same on every machine and in every engine, without fastai.
 
     Parameters
     ----------
     model
-        The path of a bundle, a :class:`Bundle` or a learner. Its model is copied, never changed.
+        The path of a bundle (PyTorch), of an ``.onnx`` (ONNX Runtime) or ``.xml`` (OpenVINO) that `birdfast export`
+        wrote, a :class:`Bundle` or a learner. Its model is copied, never changed.
     batch_size
         Windows a pass of the model; changes speed and memory only.
     workers
         Threads that decode ahead of the model; as many as there are processors, up to 8, unless given.
     device
-        "cuda", "cpu", ...; the GPU where there is one, unless given.
+        "cuda", "cpu", ... for PyTorch; the GPU where there is one, unless given.
 
     Attributes
     ----------
-    classes, recipe
+    classes, recipe, extra
         The classifier's.
     errors
         After each prediction: a table ``path, reason`` of the recordings that could not be read.
@@ -64,19 +66,17 @@ class Predictor:
     ) -> None:
         if batch_size < 1 or (workers is not None and workers < 1):
             raise BirdfastError(f"batch_size and workers must be 1 or more, they are {batch_size} and {workers}")
-        bundle = as_bundle(model)
+        self.engine = load_engine(model, device=device)
         self.batch_size, self.workers = batch_size, workers or min(8, os.cpu_count() or 1)
-        self.device = _device(device)
-        self.classes: list[str] = list(bundle.classes)
-        self.recipe: Recipe = bundle.recipe
+        self.classes: list[str] = self.engine.classes
+        self.recipe: Recipe = self.engine.recipe
+        self.extra: dict[str, Any] = self.engine.extra
         self.errors = _error_table({})
-        self._net = clone(bundle).to(self.device)
-        if self.device.type == "cpu":
-            self._net.to(memory_format=torch.channels_last)
 
     def __repr__(self) -> str:
         r = self.recipe
-        return f"Predictor({r.backbone}, {len(self.classes)} classes, windows of {r.duration:g} s, {self.device})"
+        runs = f"{self.engine.name} on {self.engine.device}"
+        return f"Predictor({r.backbone}, {len(self.classes)} classes, windows of {r.duration:g} s, {runs})"
 
     def predict(
         self,
@@ -211,9 +211,7 @@ class Predictor:
 
     def _run(self, clips: list[np.ndarray]) -> np.ndarray:
         """Waveforms ``(time,)`` to probabilities ``(len(clips), n_classes)``."""
-        batch = torch.from_numpy(np.stack(clips)[:, None]).to(self.device)
-        with torch.inference_mode(), _full_precision(self.device):
-            scores = probabilities(self._net(batch), activation=self.recipe.activation).cpu().numpy()
+        scores = self.engine.run(np.stack(clips))
         if not np.isfinite(scores).all():
             raise BirdfastError("the model gives NaN: its training diverged, train again with a lower learning rate")
         return scores
@@ -236,30 +234,3 @@ def _check_share(broken: dict[str, str], total: int, max_bad: float | None) -> N
 
 def _error_table(broken: dict[str, str]) -> pd.DataFrame:
     return pd.DataFrame({"path": list(broken), "reason": list(broken.values())}, dtype=str)
-
-
-def _device(device: str | torch.device | None) -> torch.device:
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-    except RuntimeError as error:
-        raise BirdfastError(f"no device {device!r}: give 'cpu' or 'cuda'") from error
-    if found.type == "cuda" and not torch.cuda.is_available():
-        raise BirdfastError("device 'cuda' was asked for and PyTorch finds no GPU: give device='cpu', or leave it out")
-    return found
-
-
-@contextmanager
-def _full_precision(device: torch.device) -> Iterator[None]:
-    """No TF32 on a GPU: its 10 bits move probabilities by 1e-3, and scores must agree with the CPU's."""
-    if device.type != "cuda":
-        yield
-        return
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)
