@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from birdfast.cli import app
 from birdfast.errors import BirdfastError
+from birdfast.inference.header import open_seal, seal
 
 RATE = 8000
 
@@ -29,7 +30,9 @@ def bad(tiny_birds, tiny_table, tmp_path, trained) -> Path:
     (tmp_path / "cut.safetensors").write_bytes((trained / "birds.safetensors").read_bytes()[:5000])
     whole = (trained / "birds.safetensors").read_bytes()
     assert whole.count(b'\\"format\\": 1') == 1
-    (tmp_path / "newer.safetensors").write_bytes(whole.replace(b'\\"format\\": 1', b'\\"format\\": 9'))
+    newer = whole.replace(b'\\"format\\": 1', b'\\"format\\": 9')
+    (tmp_path / "newer.safetensors").write_bytes(re.sub(rb"birdfast-sha256:\w{64}", open_seal().encode(), newer))
+    seal(tmp_path / "newer.safetensors")
     (tmp_path / "damaged.pkl").write_bytes(b"\x80\x04 nothing")
     (tmp_path / "empty").mkdir()
     (tmp_path / "half_a_run").mkdir()
@@ -99,7 +102,7 @@ MISTAKES = {
     ),
     "damaged pickle": ("export {bad}/damaged.pkl {bad}/out.safetensors", r"damaged.pkl cannot be loaded"),
     "missing pickle": ("export {bad}/none.pkl {bad}/out.safetensors", r"no pickle at .*none.pkl"),
-    "odd format": ("export {run} {bad}/out.onnx", r"must end in .safetensors .* or .pkl"),
+    "odd format": ("export {run} {bad}/out.pt", r"must end in one of .safetensors .*, .onnx .*, .xml .*, .pkl"),
     "pickle out of a bundle": ("export {run}/birds.safetensors {bad}/out.pkl", r"carries no learner"),
     "step of zero": (
         "predict {run} {birds} --step 0",
