@@ -27,11 +27,12 @@ ROWS = [
 ]
 
 
-def cell(values: pd.Series, percent: bool) -> str:
-    """Mean and spread."""
+def cell(values: pd.Series, percent: bool, wanted: int) -> str:
+    """Mean and spread, and how many runs they are of where that is fewer than `wanted`."""
     scale, digits = (100, 1) if percent else (1, 3)
     spread = f" ± {values.std() * scale:.{digits}f}" if len(values) > 1 else ""
-    return f"{values.mean() * scale:.{digits}f}{' %' if percent else ''}{spread}"
+    fewer = f" ({len(values)} of {wanted})" if len(values) < wanted else ""
+    return f"{values.mean() * scale:.{digits}f}{' %' if percent else ''}{spread}{fewer}"
 
 
 def table() -> str:
@@ -41,8 +42,8 @@ def table() -> str:
         path = RESULTS / f"{name}.csv"
         rows = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["variant", column])
         found = dict(list(rows.groupby("variant")[column]))
-        cells = [cell(found[name], percent="accuracy" in column) if name in found else "not run" for name in RECIPES]
         n = max(map(len, found.values()), default=0)
+        cells = [cell(found[name], "accuracy" in column, n) if name in found else "not run" for name in RECIPES]
         lines.append("| " + " | ".join([heading.format(n=n), *cells]) + " |")
     return "\n".join(lines)
 
