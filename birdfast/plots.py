@@ -144,7 +144,8 @@ def _lines(ax: Axes, history: pd.DataFrame, names: Sequence[str]) -> None:
     _whole_numbers(ax)
     _bare(ax, "y")
     if names:
-        ax.legend(frameon=False, ncols=2 if len(names) > 4 else 1)
+        # Above the axes: lines may lie anywhere inside.
+        ax.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize="small")
 
 
 def _learning_rate(ax: Axes, history: pd.DataFrame) -> None:
@@ -266,9 +267,12 @@ def plot_per_class(table: pd.DataFrame, *, ax: Axes | None = None, named: int = 
 
 def _recordings_axis(ax: Axes, recordings: pd.Series) -> None:
     """Logarithmic, but linear between 0 and 1 if a class has no recording, so that it has a place."""
+    from matplotlib.ticker import LogFormatter
+
     some = recordings.min() > 0
     if some:
         ax.set_xscale("log")
+        ax.xaxis.set_minor_formatter(LogFormatter())  # 3, not 3 x 10^0
     else:
         ax.set_xscale("symlog", linthresh=1)
     ax.set_xlim(0.8 * recordings.min() if some else -0.1, max(1.3 * recordings.max(), 10))

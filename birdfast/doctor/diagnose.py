@@ -97,7 +97,8 @@ def _check_later(run: Run) -> Iterator[Finding]:
         text = f"still rising: ROC-AUC gained {gain:.3f} in the last {quarter} epoch{'s' if quarter > 1 else ''}"
         yield Finding("plateau", "warn", text, f"go on: {run.go_on(2 * len(auc))}")
     elif len(auc):
-        yield Finding("plateau", "ok", f"ROC-AUC has settled ({gain:+.3f} in the last quarter)")
+        text = "ROC-AUC goes up and down" if abs(gain) > RISES else "ROC-AUC has settled"
+        yield Finding("plateau", "ok", f"{text} ({gain:+.3f} in the last quarter)")
 
 
 def _against_overfit(run: Run) -> str:
