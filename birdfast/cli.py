@@ -383,6 +383,40 @@ def export(
     typer.echo(f"wrote {write(source, out, recordings=check or ())}")
 
 
+@app.command()
+def budget(
+    model: ModelArg,
+    files: Annotated[int, typer.Option(help="Soundscapes to score")] = 700,
+    minutes: Annotated[float, typer.Option(help="Length of each, in minutes")] = 1.0,
+    limit: Annotated[float, typer.Option(help="Time limit, in minutes")] = 90.0,
+    on: Annotated[
+        list[Path] | None, typer.Option("--on", help="Soundscapes to measure with; noise is made unless given")
+    ] = None,
+    batch_size: BatchSize = 32,
+    workers: Workers = None,
+) -> None:
+    """Measure a model here, and say whether a submission with it fits the time limit, and how many such models do.
+
+    Exit status 1 if one does not fit.
+
+    Example: `birdfast budget birds.onnx --files 700 --minutes 1 --limit 90`
+    """
+    from birdfast.commands.budget import budget as measure
+
+    found = measure(
+        model,
+        files=files,
+        minutes=minutes,
+        limit=limit,
+        recordings=on or (),
+        batch_size=batch_size,
+        workers=workers,
+    )
+    typer.echo(str(found))
+    if not found.fits:
+        raise typer.Exit(1)
+
+
 def main() -> None:
     """The entry point of the command `birdfast`."""
     app(prog_name="birdfast")

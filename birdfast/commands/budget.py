@@ -1,0 +1,110 @@
+"""`birdfast budget`: does a submission with this model fit the time limit, and how many such models do?"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import soundfile
+
+from birdfast.commands.models import find_bundle
+from birdfast.errors import BirdfastError
+
+SPARE = 0.2  # of the limit that is left free: the notebook's machine may be slower than this one
+_RATE = 32_000  # Hz, of the soundscapes of every BirdCLEF
+_LEAST = 20.0  # s measured at least, after a first pass that only warms up
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What was measured here, and what follows for `files` of `minutes` each."""
+
+    load: float  # s, from nothing to a model that is ready
+    an_hour: float  # s for one hour of sound
+    files: int
+    minutes: float  # of a file
+    limit: float  # minutes
+
+    @property
+    def needed(self) -> float:
+        """Minutes for all files."""
+        return (self.load + self.an_hour * self.files * self.minutes / 60) / 60
+
+    @property
+    def models(self) -> int:
+        """How many such models fit one after the other, with some time to spare."""
+        return math.floor(self.limit * (1 - SPARE) / self.needed)
+
+    @property
+    def fits(self) -> bool:
+        """Whether one does, to the limit."""
+        return self.needed <= self.limit
+
+    def __str__(self) -> str:
+        verdict = f"fits {self.limit:g} minutes" if self.fits else f"does NOT fit {self.limit:g} minutes"
+        return (
+            f"{self.files:,} files of {self.minutes:g} min need {self.needed:.1f} min on this machine: it {verdict}\n"
+            f"{self.models} such models fit with {SPARE:.0%} to spare; measured: {self.load:.1f} s to load, "
+            f"{60 / self.an_hour:.2f} recording-hours a minute"
+        )
+
+
+def budget(
+    model: str | Path,
+    *,
+    files: int = 700,
+    minutes: float = 1.0,
+    limit: float = 90.0,
+    recordings: Sequence[str | Path] = (),
+    batch_size: int = 32,
+    workers: int | None = None,
+) -> Budget:
+    """Measure a model on this machine, from decoding to scores.
+
+    Parameters
+    ----------
+    files, minutes, limit
+        How many soundscapes of how many minutes are to be scored within how many minutes.
+    recordings
+        Sound like that which is to come; Ogg files of noise are made unless given.
+
+    Raises
+    ------
+    BirdfastError
+        If there is no model, or a number is not above 0.
+    """
+    for name, value in {"files": files, "minutes": minutes, "limit": limit}.items():
+        if not value > 0:
+            raise BirdfastError(f"--{name} must be above 0, not {value}")
+    path = find_bundle(model)
+    started = time.perf_counter()
+    from birdfast.inference.predictor import Predictor  # part of what loading costs
+
+    predictor = Predictor(path, batch_size=batch_size, workers=workers)
+    load = time.perf_counter() - started
+    with TemporaryDirectory(prefix="birdfast-") as folder:
+        paths = [str(file) for file in recordings] or _noise(Path(folder), minutes)
+        table = predictor.predict(paths, progress=False)  # warms up
+        hours = len(table) * predictor.recipe.duration / 3600
+        started, passes = time.perf_counter(), 0
+        while passes == 0 or time.perf_counter() - started < _LEAST:
+            predictor.predict(paths, progress=False)
+            passes += 1
+        an_hour = (time.perf_counter() - started) / (passes * hours)
+    return Budget(load, an_hour, files, minutes, limit)
+
+
+def _noise(folder: Path, minutes: float, n_files: int = 4) -> list[str]:
+    """Ogg files of that length; of ten minutes at most, for the cost an hour is the same."""
+    samples = np.random.default_rng(0).normal(0, 0.1, round(min(minutes, 10.0) * 60 * _RATE)).astype(np.float32)
+    paths = [folder / f"{number}.ogg" for number in range(n_files)]
+    for path in paths:
+        with soundfile.SoundFile(path, "w", _RATE, 1, format="OGG") as file:
+            for start in range(0, len(samples), _RATE):  # in seconds: libsndfile's Vorbis fails on long writes
+                file.write(samples[start : start + _RATE])
+    return [str(path) for path in paths]

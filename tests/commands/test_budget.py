@@ -1,0 +1,42 @@
+import pytest
+
+from birdfast.commands import budget as module
+from birdfast.commands.budget import Budget, budget
+from birdfast.errors import BirdfastError
+from birdfast.inference.bundle import Bundle, save_bundle
+from birdfast.models import create_model
+from birdfast.spectrogram.logmel import LogMel
+
+
+@pytest.fixture
+def model(tiny_recipe, tmp_path):
+    net = create_model(tiny_recipe, 2, weights="random")
+    bundle = Bundle(net.eval(), LogMel.from_recipe(tiny_recipe), ["a", "b"], tiny_recipe)
+    return save_bundle(bundle, tmp_path / "birds.safetensors")
+
+
+def test_the_sums_are_right():
+    found = Budget(load=60.0, an_hour=300.0, files=600, minutes=1.0, limit=90.0)  # ten hours of sound
+    assert found.needed == pytest.approx(1 + 50)
+    assert found.fits
+    assert found.models == 1  # 51 of the 72 minutes that leave a fifth to spare
+    assert "fits 90 minutes" in str(found)
+    assert "0.20 recording-hours a minute" in str(found)
+    tight = Budget(load=60.0, an_hour=300.0, files=600, minutes=1.0, limit=50.0)
+    assert not tight.fits
+    assert tight.models == 0
+    assert "does NOT fit" in str(tight)
+
+
+def test_it_measures_what_predicting_takes(model, monkeypatch):
+    monkeypatch.setattr(module, "_LEAST", 0.0)
+    found = budget(model, files=10, minutes=0.2)
+    assert found.load > 0
+    assert 0 < found.an_hour < 3600
+    assert found.fits
+
+
+@pytest.mark.parametrize("wrong", [{"files": 0}, {"minutes": -1.0}, {"limit": 0.0}])
+def test_numbers_must_be_above_zero(model, wrong):
+    with pytest.raises(BirdfastError, match=rf"--{next(iter(wrong))} must be above 0"):
+        budget(model, **wrong)
