@@ -183,5 +183,5 @@ def _check_rate_of_learning(n: int, recipe: Recipe) -> Finding:
         return Finding("lr", "ok", "lr_find will choose the learning rate")
     if lr_too_low(recipe.lr, n):
         message = f"lr={recipe.lr:g} suits tens of thousands of recordings, these are {n}"
-        return Finding("lr", "warn", message, "train with --lr auto")
+        return Finding("lr", "warn", message, "train with --lr auto, or --recipe small")
     return Finding("lr", "ok", f"lr={recipe.lr:g} for {n} recordings")
