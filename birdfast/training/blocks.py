@@ -222,5 +222,6 @@ def _introduce(dls, recordings, is_valid):
     note(dls.leaks.line())
     if lr_too_low(dls.recipe.lr, len(recordings)):
         note(
-            f"lr={dls.recipe.lr:g} suits tens of thousands of recordings, not {len(recordings)}: consider lr='auto', or recipe='small'"
+            f"lr={dls.recipe.lr:g} suits tens of thousands of recordings, not {len(recordings)}: "
+            "consider lr='auto', or recipe='small'"
         )

@@ -118,7 +118,7 @@ def test_train_set_smaller_than_the_batch(tiny_birds, recipe):
 
 
 def test_small_data_and_a_low_rate_advise_lr_auto(tiny_birds, recipe):
-    assert examine(tiny_birds, recipe=recipe.with_(lr=1e-4))["lr"].remedy == "train with --lr auto"
+    assert examine(tiny_birds, recipe=recipe.with_(lr=1e-4))["lr"].remedy == "train with --lr auto, or --recipe small"
     assert examine(tiny_birds, recipe=recipe.with_(lr="auto"))["lr"].status == "ok"
 
 
