@@ -19,8 +19,8 @@ class MatmulLogMel(LogMel):
 
     With ``n_fft = n1 * n2``, sample ``n2 * i + j`` and bin ``k1 + n1 * k2``: a transform of length n1 over i for each j,
     then, twiddle factors included, one of length n2 over j for each k1. A real signal needs k1 up to n1 / 2 only; the
-    bins above half the rate mirror those below. 32 times fewer products than one matrix of 2048 x 2050, and in ONNX
-    Runtime and OpenVINO a third of the time of their STFT (benchmarks/predict_speed.py).
+    bins above half the rate mirror those below. 32 times fewer products than one matrix of 2048 x 2050, and both ONNX
+    Runtime and OpenVINO know all of it.
     """
 
     first: Tensor
