@@ -18,7 +18,8 @@ class EpochLines(Callback):
             return
         names, values = self.recorder.metric_names[1:], self.recorder.log[1:]
         shown = ", ".join(f"{n} {v:.4g}" for n, v in zip(names, values, strict=False) if isinstance(v, float))
-        note(f"epoch {self.epoch + 1} of {self.n_epoch}: {shown}")
+        if shown:  # empty in the epochs that a resumed run skips
+            note(f"epoch {self.epoch + 1} of {self.n_epoch}: {shown}")
 
 
 @contextmanager
