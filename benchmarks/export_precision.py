@@ -45,10 +45,10 @@ def onnx_fp16(bundle: Any, folder: Path, sound: np.ndarray) -> Path:
     import onnx
 
     model = onnx.load(write_onnx(bundle, folder / "full.onnx"))
-    casts = []
+    casts, used = [], {name for node in model.graph.node if node.op_type in QUANTISED for name in node.input}
     for tensor in model.graph.initializer:
         values = onnx.numpy_helper.to_array(tensor)
-        if tensor.name.startswith("model.") and values.dtype == np.float32:
+        if tensor.name in used:
             half = f"{tensor.name}_half"
             casts.append(onnx.helper.make_node("Cast", [half], [tensor.name], to=onnx.TensorProto.FLOAT))
             tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), half))

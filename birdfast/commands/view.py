@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def make_view(options: ViewOptions, models: Sequence[Path], step: float | None) 
     first = Predictor(models[0])
     classes = choose(first.classes, keep=options.keep, drop=options.drop, strict=options.strict)
     needs = options.calibrate or options.threshold in TARGETS
-    calibration = _calibration(models) if needs else None
+    calibration = _calibration(models, first.extra) if needs else None
     return View(
         classes=classes,
         thresholds=_thresholds(options, classes, calibration),
@@ -60,15 +60,13 @@ def make_view(options: ViewOptions, models: Sequence[Path], step: float | None) 
     ), first.recipe
 
 
-def _calibration(models: Sequence[Path]) -> Calibration:
-    from birdfast.inference.bundle import SUFFIX, load_bundle
-
+def _calibration(models: Sequence[Path], extra: Mapping[str, Any]) -> Calibration:
     if len(models) > 1:
         raise BirdfastError(
             "the calibration of one model does not suit the mean of several: give --threshold a number or a csv, "
             "without --calibrate"
         )
-    stored = load_bundle(models[0]).extra.get("calibration") if models[0].suffix == SUFFIX else None
+    stored = extra.get("calibration")
     if not isinstance(stored, dict):
         raise BirdfastError(
             f"{models[0]} carries no calibration: train it anew with this birdfast, or give --threshold a number or a csv"
