@@ -244,7 +244,7 @@ def evaluate(
     truth: Annotated[
         Path | None, typer.Option(help="Solution or soundscape labels for the soundscapes in SOURCE")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for tables and plots")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for index.html, tables and plots")] = None,
     fold: Annotated[int | None, typer.Option(help="Score the recordings of one fold of SOURCE only")] = None,
     batch_size: BatchSize = 32,
     workers: Workers = None,

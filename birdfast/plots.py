@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from birdfast.errors import BirdfastError
 from birdfast.evaluation.report import confusion_counts
-from birdfast.spectrogram.mel import hz_to_mel
+from birdfast.spectrogram.mel import hz_to_mel, mel_filterbank
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,6 +79,19 @@ def plot_spectrogram(
     ax.set_yticks(*_khz_ticks(n_mels, fmin, fmax, mel_scale))
     ax.set(xlabel="time (s)", ylabel="frequency (kHz)", title=title)
     return ax
+
+
+def plot_sound(waveform: ArrayLike, *, sample_rate: int, ax: Axes | None = None, title: str = "") -> Axes:
+    """The mel spectrogram of a waveform ``(time,)``, in dB down to 70 below the loudest, made without PyTorch."""
+    sound, n_fft = np.asarray(waveform, dtype=np.float32), 1024
+    hop = n_fft // 2
+    padded = np.pad(sound, (hop, n_fft))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[: len(sound) + hop : hop]
+    energy = np.abs(np.fft.rfft(frames * np.hanning(n_fft), axis=1)) ** 2
+    band = {"sample_rate": sample_rate, "fmin": 50.0, "fmax": sample_rate / 2}
+    mel = mel_filterbank(n_fft=n_fft, n_mels=96, **band) @ energy.T  # type: ignore[arg-type]
+    decibels = 10 * np.log10(np.maximum(mel, max(float(mel.max()), 1e-10) * 1e-7))
+    return plot_spectrogram(decibels, hop_length=hop, ax=ax, title=title, **band)  # type: ignore[arg-type]
 
 
 def _khz_ticks(n_mels: int, fmin: float, fmax: float, mel_scale: str) -> tuple[list[float], list[str]]:

@@ -14,10 +14,11 @@ import pandas as pd
 
 from birdfast.commands.models import find_bundle
 from birdfast.commands.tables import save_plot, write_tables
-from birdfast.commands.truth import read_truth, scores_against, window_scores
+from birdfast.commands.truth import Sides, read_truth, scores_against, window_scores
 from birdfast.errors import BirdfastError
 from birdfast.evaluation import metrics
 from birdfast.evaluation.calibration import Calibration, calibration_error, reliability
+from birdfast.evaluation.levels import level_table
 from birdfast.evaluation.report import average_by, per_class_table
 from birdfast.notes import note
 from birdfast.recipe import Recipe
@@ -39,6 +40,8 @@ class Evaluation:
     classes: list[str]
     train_counts: Mapping[str, int] | None = None
     calibration: Calibration | None = None  # of the model, fitted in training
+    rows: pd.DataFrame | None = None  # path, start_time, end_time
+    recipe: Recipe | None = None  # of the model, if it was one that was scored
 
     @property
     def versions(self) -> dict[str, np.ndarray]:
@@ -60,22 +63,38 @@ class Evaluation:
 
     @cached_property
     def per_class(self) -> pd.DataFrame:
-        """One row a class: support, auc, ap, f1, precision, recall."""
-        return per_class_table(self.targets, self.probabilities, self.classes, train_counts=self.train_counts)
+        """One row a class: support, auc, ap, f1, precision, recall; the last three by the model's thresholds, too."""
+        table = per_class_table(self.targets, self.probabilities, self.classes, train_counts=self.train_counts)
+        if self.calibration is None or self.targets.ndim == 1:
+            return table
+        thresholds = self.calibration.threshold("f1", self.classes)
+        decided = per_class_table(self.targets, np.where(self.probabilities >= thresholds, 1.0, 0.0), self.classes)
+        names = {name: f"{name}_at_threshold" for name in ("f1", "precision", "recall")}
+        return table.assign(threshold=thresholds).join(decided[list(names)].rename(columns=names))
+
+    @cached_property
+    def levels(self) -> pd.DataFrame | None:
+        """By the window, the minute and the recording, with intervals; None where nobody knows what belongs together."""
+        return None if self.rows is None else level_table(self.targets, self.probabilities, self.rows)
 
     def write(self, out: str | Path) -> Path:
-        """per_class.csv, worst_pairs.csv, summary.json and plots, into a folder."""
+        """index.html, the tables and plots that it shows, and summary.json, into a folder."""
+        from birdfast.commands.page import write_page
         from birdfast.plots import plot_reliability
 
         folder = Path(out)
         folder.mkdir(parents=True, exist_ok=True)
         counts = None if self.train_counts is None else pd.Series(dict(self.train_counts))
         write_tables(folder, self.targets, self.probabilities, self.classes, counts)
+        self.per_class.to_csv(folder / "per_class.csv")
         tables = {name: reliability(self.targets, scores) for name, scores in self.versions.items()}
         save_plot(plot_reliability(tables), folder / "reliability.png")
         summary = {"scored": self.what, "rows": len(self.targets), "metrics": self.summary}
         summary["calibration_error"] = self.calibration_errors
+        if self.levels is not None:
+            self.levels.to_csv(folder / "levels.csv")
         (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+        write_page(self, folder)
         return folder
 
 
@@ -110,20 +129,23 @@ def evaluate(
     """
     if Path(model).suffix == ".csv":
         what, sides = scores_against(Path(model), Path(truth or source), columns=columns)
-        return Evaluation(what, *sides)
+        return Evaluation(what, sides.targets, sides.probabilities, sides.classes, rows=sides.rows)
     from birdfast.inference.predictor import Predictor
 
     predictor = Predictor(find_bundle(model), batch_size=batch_size, workers=workers)
     known = read_truth(source, truth, columns=columns) if fold is None else None
     if known is not None:
-        what, (targets, scores, classes) = known.what, window_scores(predictor, known)
+        what, sides = known.what, window_scores(predictor, known)
     else:
         found = read_source(source, **(columns or {}))
         what, recordings = _recordings(found, predictor.recipe, fold)
-        (targets, scores), classes = _score_recordings(predictor, recordings), predictor.classes
+        sides = _score_recordings(predictor, recordings)
     stored = predictor.extra.get("calibration")
     calibration = Calibration.from_dict(stored) if isinstance(stored, dict) else None
-    return Evaluation(what, targets, scores, classes, _counts(predictor.extra, classes), calibration)
+    counts = _counts(predictor.extra, sides.classes)
+    return Evaluation(
+        what, sides.targets, sides.probabilities, sides.classes, counts, calibration, sides.rows, predictor.recipe
+    )
 
 
 def _counts(extra: Mapping[str, Any], classes: list[str]) -> dict[str, int] | None:
@@ -149,8 +171,11 @@ def _recordings(source: Source, recipe: Recipe, fold: int | None) -> tuple[str, 
     return f"{len(held_out)} recordings of fold {fold} of {source.root or source.layout}, {whose}", held_out
 
 
-def _score_recordings(predictor: Any, recordings: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Class index ``(n,)`` and averaged probabilities ``(n, n_classes)`` of each recording that can be read."""
+def _score_recordings(predictor: Any, recordings: pd.DataFrame) -> Sides:
+    """Class index ``(n,)`` and averaged probabilities ``(n, n_classes)`` of each recording that can be read.
+
+    The rows name the window of each that the model was surest of.
+    """
     index = {name: i for i, name in enumerate(predictor.classes)}
     known = recordings["primary_label"].isin(index)
     if not known.any():
@@ -168,7 +193,9 @@ def _score_recordings(predictor: Any, recordings: pd.DataFrame) -> tuple[np.ndar
     if len(unscored := set(rows.index) - set(row)):
         note(f"{len(unscored)} of {len(rows)} recordings have no scores: left out")
     keys, averages = average_by(rows.index[row], windows.to_numpy()[column])
-    return rows["primary_label"].map(index).to_numpy()[keys], averages
+    surest = pd.Series(windows.to_numpy()[column].max(axis=1)).groupby(row, sort=False).idxmax()
+    heard = windows.index[column[surest.to_numpy()]].to_frame(index=False)
+    return Sides(rows["primary_label"].map(index).to_numpy()[keys], averages, predictor.classes, heard)
 
 
 def _windows_of(rows: pd.DataFrame, windows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from birdfast.errors import BirdfastError
-from birdfast.evaluation.report import INDEX, join_truth
+from birdfast.evaluation.report import INDEX, join_truth, joined_rows
 from birdfast.notes import note
 from birdfast.recordings.audio import get_audio_files, read_headers, window_starts
 from birdfast.recordings.birdclef import find_birdclef, is_birdclef, parse_row_ids, read_soundscape_labels
@@ -20,7 +20,14 @@ from birdfast.recordings.tables import read_source
 SOLUTION = "solution.csv"
 WINDOW = 5.0  # s that a row of a solution stands for, in every BirdCLEF
 
-Sides = tuple[np.ndarray, np.ndarray, list[str]]  # targets and probabilities (n, n_classes), classes
+
+class Sides(NamedTuple):
+    """What is compared, row by row."""
+
+    targets: np.ndarray  # (n, n_classes); of recordings class indices (n,)
+    probabilities: np.ndarray  # (n, n_classes)
+    classes: list[str]
+    rows: pd.DataFrame  # path, start_time, end_time; of a submission the path is what its row_id begins with
 
 
 @dataclass(frozen=True)
@@ -178,10 +185,11 @@ def _join(scores: pd.DataFrame, table: pd.DataFrame, truth: Truth) -> Sides:
     if missing:
         raise BirdfastError(f"{len(missing)} classes of the truth have no scores: {', '.join(missing[:5])}")
     scores = scores[list(table.columns)]
-    targets, probabilities, n_missing = join_truth(scores, table, no_row="unknown" if truth.complete else "no call")
+    no_row = "unknown" if truth.complete else "no call"
+    targets, probabilities, n_missing = join_truth(scores, table, no_row=no_row)
     if n_missing:
         note(f"{n_missing} of {len(table)} rows of the truth have no scores: left out")
-    return targets, probabilities, list(table.columns)
+    return Sides(targets, probabilities, list(table.columns), joined_rows(scores, table, no_row=no_row))
 
 
 def scores_against(csv: Path, source: Path, *, columns: Mapping[str, Any] | None = None) -> tuple[str, Sides]:
@@ -216,4 +224,10 @@ def _submission(csv: Path, solution: Path) -> tuple[str, Sides]:
         note(f"{more} rows of {csv} are not in {solution}: left out")
     scores = scores.loc[truth.index, truth.columns]
     what = f"{len(truth)} rows of {csv} against {solution}"
-    return what, (truth.to_numpy(), scores.to_numpy(), list(truth.columns))
+    return what, Sides(truth.to_numpy(), scores.to_numpy(), list(truth.columns), _rows_of_ids(truth.index))
+
+
+def _rows_of_ids(row_ids: pd.Index) -> pd.DataFrame:
+    parts = row_ids.to_series().str.rpartition("_")
+    ends = pd.to_numeric(parts[2], errors="coerce").to_numpy(dtype=float)
+    return pd.DataFrame({"path": parts[0].to_numpy(), "start_time": ends - WINDOW, "end_time": ends})

@@ -23,6 +23,7 @@ from birdfast.evaluation.metrics import (
 )
 
 INDEX = ["path", "start_time", "end_time"]  # of every table of scores and of truth
+_SILENT = -2  # in place of a row of the truth: a window in which nobody sings
 
 
 def per_class_table(
@@ -90,6 +91,43 @@ def worst_pairs(targets: ArrayLike, probabilities: ArrayLike, classes: Sequence[
     counts["share"] = counts["count"] / support[counts["true"]]
     counts = counts.sort_values(["count", "share"], ascending=False, kind="stable").head(n)
     return counts.assign(true=names[counts["true"]], predicted=names[counts["predicted"]]).reset_index(drop=True)
+
+
+def worst_errors(targets: ArrayLike, probabilities: ArrayLike, classes: Sequence[str], *, n: int = 6) -> pd.DataFrame:
+    """What a person should look at first: ``kind, row, label, probability, truth``, each row once, a class twice at most.
+
+    "false alarm": the `n` highest probabilities of an absent class. "missed": the `n` lowest of a present one, for
+    multi-hot targets only, where a row without a false alarm may still miss one. `truth` names the classes present.
+    """
+    truth, scores = check(targets, probabilities)
+    _check_classes(classes, scores)
+    hot = np.eye(len(classes))[truth] if truth.ndim == 1 else truth
+    wrong = _first_of(np.where(hot < PRESENT, scores, -np.inf), n)
+    kinds = [("false alarm", wrong)]
+    if truth.ndim == 2:
+        kinds.append(("missed", _first_of(np.where(hot >= PRESENT, -scores, -np.inf), n)))
+    names = np.asarray(list(classes), dtype=object)
+    return pd.DataFrame(
+        [
+            (kind, row, names[column], float(scores[row, column]), tuple(names[hot[row] >= PRESENT]))
+            for kind, places in kinds
+            for row, column in places
+        ],
+        columns=["kind", "row", "label", "probability", "truth"],
+    )
+
+
+def _first_of(values: Floats, n: int) -> list[tuple[int, int]]:
+    """Row and column of the `n` highest values, each row once, a column twice at most, -inf never."""
+    found: list[tuple[int, int]] = []
+    best = values.argmax(axis=1) if values.size else np.zeros(0, dtype=int)
+    for row in np.argsort(-values[np.arange(len(values)), best], kind="stable"):
+        column = int(best[row])
+        if len(found) == n or values[row, column] == -np.inf:
+            break
+        if sum(column == other for _, other in found) < 2:
+            found.append((int(row), column))
+    return found
 
 
 def confusion_counts(targets: ArrayLike, probabilities: ArrayLike, *, errors_only: bool = False) -> pd.DataFrame:
@@ -174,6 +212,21 @@ def join_truth(
     BirdfastError
         Indices or classes that do not match, with an example; a window given twice; no window in common.
     """
+    found, rows = _matched(scores, truth, no_row)
+    keep = found | (rows == _SILENT)
+    targets = np.zeros((int(keep.sum()), len(scores.columns)))
+    targets[found[keep]] = truth[scores.columns].to_numpy(np.float64)[rows[found]]
+    return targets, scores.to_numpy()[keep], len(truth) - int(found.sum())
+
+
+def joined_rows(scores: pd.DataFrame, truth: pd.DataFrame, *, no_row: str = "no call") -> pd.DataFrame:
+    """``path, start_time, end_time`` of the rows that :func:`join_truth` keeps, in its order."""
+    found, rows = _matched(scores, truth, no_row)
+    return scores.index[found | (rows == _SILENT)].to_frame(index=False)
+
+
+def _matched(scores: pd.DataFrame, truth: pd.DataFrame, no_row: str) -> tuple[NDArray[np.bool_], Ints]:
+    """For each row of the scores: has the truth one, and which; of silent windows the second is _SILENT."""
     if no_row not in ("no call", "unknown"):
         raise unknown("no_row", no_row, ["no call", "unknown"])
     score_keys, truth_keys = _window_keys(scores, "scores"), _window_keys(truth, "truth")
@@ -182,11 +235,9 @@ def join_truth(
     found = rows >= 0
     if not found.any():
         raise BirdfastError(_why_nothing_joins(scores, truth))
-    silent = _silent(score_keys, truth_keys) if no_row == "no call" else np.zeros(len(rows), dtype=bool)
-    keep = found | silent
-    targets = truth[scores.columns].to_numpy(np.float64)[rows[keep]]
-    targets[~found[keep]] = 0.0
-    return targets, scores.to_numpy()[keep], len(truth) - int(found.sum())
+    if no_row == "no call":
+        rows[_silent(score_keys, truth_keys) & ~found] = _SILENT
+    return found, rows
 
 
 def _check_columns(scores: pd.DataFrame, truth: pd.DataFrame) -> None:

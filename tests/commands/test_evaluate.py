@@ -205,6 +205,7 @@ def test_everything_is_written(rng, tmp_path):
     )
     names = {path.name for path in folder.iterdir()}
     assert names == {
+        "index.html",
         "summary.json",
         "per_class.csv",
         "per_class.png",

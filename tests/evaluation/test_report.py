@@ -13,8 +13,10 @@ from birdfast.evaluation.report import (
     average_by,
     confusion_counts,
     join_truth,
+    joined_rows,
     per_class_table,
     rare_third,
+    worst_errors,
     worst_pairs,
 )
 
@@ -161,3 +163,24 @@ def test_join_truth_says_what_does_not_match():
         join_truth(scores, windows([("/a/x.ogg", 0.0, 5.0)], [[1, 0]]).iloc[:0])
     with pytest.raises(BirdfastError, match="no_row"):
         join_truth(scores, scores, no_row="maybe")
+
+
+def test_joined_rows_are_those_of_the_targets():
+    scores = windows([("x.ogg", 5.0 * k, 5.0 * k + 5) for k in range(4)], np.arange(8).reshape(4, 2) / 8)
+    truth = windows([("x.ogg", 5.0, 10.0)], [[1, 0]])
+    for no_row, starts in (("no call", [0, 5, 10, 15]), ("unknown", [5])):
+        assert joined_rows(scores, truth, no_row=no_row)["start_time"].tolist() == starts
+        assert len(join_truth(scores, truth, no_row=no_row)[0]) == len(starts)
+
+
+def test_worst_errors_first_each_row_once_a_class_twice():
+    truth = np.array([[1, 0, 0], [0, 1, 1], [0, 0, 0], [0, 0, 0], [0, 0, np.nan]])
+    scores = np.array([[0.1, 0.7, 0.8], [0.6, 0.3, 0.2], [0.0, 0.5, 0.9], [0.0, 0.5, 0.95], [0.05, 0.04, 0.99]])
+    table = worst_errors(truth, scores, ["ash", "bee", "cow"])
+    alarms, missed = (table[table["kind"] == kind] for kind in ("false alarm", "missed"))
+    assert list(zip(alarms["row"], alarms["label"])) == [(3, "cow"), (2, "cow"), (1, "ash"), (4, "ash")]
+    assert list(zip(missed["row"], missed["label"])) == [(0, "ash"), (1, "cow")]
+    assert missed["truth"].tolist() == [("ash",), ("bee", "cow")]
+    single = worst_errors(np.array([0, 1]), np.array([[0.9, 0.1], [0.7, 0.3]]), ["ash", "bee"])
+    assert single[["kind", "row", "label"]].to_numpy().tolist()[0] == ["false alarm", 1, "ash"]
+    assert worst_errors(np.zeros((0, 2)), np.zeros((0, 2)), ["ash", "bee"]).empty
