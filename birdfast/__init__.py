@@ -9,18 +9,21 @@ __version__ = "0.1.0"
 
 # Loaded when first asked for: importing birdfast imports neither torch nor fastai.
 _PUBLIC = {
+    "birdfast.commands.budget": ["budget"],
     "birdfast.errors": ["BirdfastError"],
     "birdfast.evaluation.calibration": ["fit_calibration"],
     "birdfast.evaluation.metrics": ["cmap", "padded_cmap", "roc_auc"],
     "birdfast.evaluation.report": ["per_class_table", "worst_pairs"],
     "birdfast.inference.bundle": ["Bundle", "load_bundle", "save_bundle"],
     "birdfast.inference.ensemble": ["Ensemble"],
+    "birdfast.inference.export": ["export_model"],
     "birdfast.inference.predictor": ["Predictor"],
     "birdfast.inference.run": ["predict_into"],
     "birdfast.models.losses": ["LabelSmoothingCrossEntropy", "SmoothedBCE"],
     "birdfast.plots": ["plot_confusion", "plot_history"],
     "birdfast.recipe": ["RECIPES", "Recipe", "get_recipe"],
     "birdfast.recordings.audio": ["get_audio_files", "read_clip"],
+    "birdfast.recordings.birdclef": ["find_birdclef"],
     "birdfast.recordings.synth": ["synth"],
     "birdfast.recordings.tables": ["Source", "read_source"],
     "birdfast.spectrogram.logmel": ["LogMel"],
