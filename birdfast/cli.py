@@ -246,7 +246,7 @@ def evaluate(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for index.html, tables and plots")] = None,
     fold: Annotated[int | None, typer.Option(help="Score the recordings of one fold of SOURCE only")] = None,
-    batch_size: BatchSize = 32,
+    batch_size: BatchSize = 16,
     workers: Workers = None,
     file: File = None,
     label: Label = None,
@@ -392,7 +392,7 @@ def budget(
     on: Annotated[
         list[Path] | None, typer.Option("--on", help="Soundscapes to measure with; noise is made unless given")
     ] = None,
-    batch_size: BatchSize = 32,
+    batch_size: BatchSize = 16,
     workers: Workers = None,
 ) -> None:
     """Measure a model here, and say whether a submission with it fits the time limit, and how many such models do.

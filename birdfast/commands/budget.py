@@ -61,7 +61,7 @@ def budget(
     minutes: float = 1.0,
     limit: float = 90.0,
     recordings: Sequence[str | Path] = (),
-    batch_size: int = 32,
+    batch_size: int = 16,
     workers: int | None = None,
 ) -> Budget:
     """Measure a model on this machine, from decoding to scores.

@@ -105,7 +105,7 @@ def evaluate(
     truth: str | Path | None = None,
     fold: int | None = None,
     columns: Mapping[str, Any] | None = None,
-    batch_size: int = 32,
+    batch_size: int = 16,
     workers: int | None = None,
 ) -> Evaluation:
     """Score a model, or scores that were written before, against what is known.

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +22,22 @@ Floats = NDArray[np.float32]
 ONNX, OPENVINO, BUNDLE = ".onnx", ".xml", ".safetensors"
 
 
+@dataclass(frozen=True)
+class Lanes:
+    """How many batches an engine runs best at once, each in a thread of its own that first calls `start`.
+
+    Two batches on two cores are done sooner than one batch on both: no core waits for the other at the end of each
+    layer, nor for the thread that decodes (measured on two cores, lite0, from Ogg: 1.2 times as fast in PyTorch).
+    """
+
+    n: int = 1
+    start: Callable[[], object] | None = None
+
+
+ONE_LANE = Lanes()
+MOST_LANES = 4  # each holds a batch in memory
+
+
 class Engine(Protocol):
     """A classifier that can be run. `name` and `device` are for people; `extra` is what else its file carries."""
 
@@ -27,6 +46,10 @@ class Engine(Protocol):
     classes: list[str]
     recipe: Recipe
     extra: dict[str, Any]
+
+    def lanes(self) -> AbstractContextManager[Lanes]:
+        """The lanes to run batches in for as long as the context is open."""
+        ...
 
     def run(self, batch: Floats) -> Floats:
         """Waveforms ``(n, time)`` at the recipe's rate to probabilities ``(n, n_classes)``."""
@@ -69,7 +92,9 @@ class OnnxEngine:
         content = _read(path)
         check_seal(path, content)
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = _threads()  # 0: all cores
+        threads = _threads() or os.cpu_count() or 1
+        self._lanes = Lanes(min(threads, MOST_LANES))
+        options.intra_op_num_threads = threads // self._lanes.n
         options.log_severity_level = 3  # errors only
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
@@ -78,6 +103,9 @@ class OnnxEngine:
         header = _header(self._session.get_modelmeta().custom_metadata_map.get(KEY), path)
         self.classes, self.recipe, self.extra = header.classes, header.recipe, header.extra
         self._input = self._session.get_inputs()[0].name
+
+    def lanes(self) -> AbstractContextManager[Lanes]:
+        return nullcontext(self._lanes)
 
     def run(self, batch: Floats) -> Floats:
         return self._session.run(None, {self._input: batch})[0]
@@ -106,6 +134,9 @@ class OpenVinoEngine:
         except RuntimeError as error:
             raise BirdfastError(f"OpenVINO cannot load {path} ({_short(error)}): export it again") from error
         self.classes, self.recipe, self.extra = header.classes, header.recipe, header.extra
+
+    def lanes(self) -> AbstractContextManager[Lanes]:
+        return nullcontext(ONE_LANE)  # it divides a batch among the cores as fast
 
     def run(self, batch: Floats) -> Floats:
         return self._compiled(batch)[0].copy()  # the result is memory of OpenVINO's, which the next call reuses

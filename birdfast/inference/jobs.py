@@ -15,6 +15,7 @@ import soundfile
 from tqdm.auto import tqdm
 
 from birdfast.errors import BirdfastError
+from birdfast.inference.engines import ONE_LANE, Lanes
 from birdfast.recipe import Recipe
 from birdfast.recordings.audio import AudioError, fit, get_audio_files, is_audio, open_audio, read_clip, read_headers
 from birdfast.recordings.places import file_name, is_url, list_files
@@ -54,6 +55,19 @@ class Scored:
     first: int
     scores: np.ndarray
     reason: str = ""
+
+
+_Window = tuple[Job, int, np.ndarray]
+
+
+@dataclass(frozen=True)
+class _Broken:
+    piece: Piece
+    reason: str
+    told: int  # windows of the recording that were scored before
+
+
+_Work = list[_Window] | _Broken
 
 
 def find_recordings(paths: Paths) -> list[str]:
@@ -173,6 +187,7 @@ def score(
     *,
     batch_size: int,
     workers: int,
+    lanes: Lanes = ONE_LANE,
     advance: Callable[[float], object] = lambda hours: None,
 ) -> Iterator[Scored]:
     """Probabilities of the jobs' windows in order, as they come; batches reach over the ends of recordings.
@@ -183,37 +198,56 @@ def score(
     ----------
     run
         Waveforms ``(n_samples,)`` to probabilities ``(len(clips), n_classes)``.
+    lanes
+        How many batches are run at once.
     advance
         Told each time how many recording-hours are done with.
     """
+    ahead: deque[tuple[_Work, Future[np.ndarray] | None]] = deque()
+    pool = ThreadPoolExecutor(lanes.n, thread_name_prefix="birdfast-model", initializer=lanes.start)
+    try:
+        for work in _batches(jobs, recipe, batch_size=batch_size, workers=workers):
+            clips = [clip for _, _, clip in work] if isinstance(work, list) else []
+            ahead.append((work, pool.submit(run, clips) if clips else None))
+            if len(ahead) > lanes.n:
+                yield from _told(*ahead.popleft(), advance)
+        while ahead:
+            yield from _told(*ahead.popleft(), advance)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _batches(jobs: Iterable[Job], recipe: Recipe, *, batch_size: int, workers: int) -> Iterator[_Work]:
+    """Batches of windows in order; between them, where a recording breaks off, its void piece and why."""
     broken: dict[str, str] = {}
-    waiting: list[tuple[Job, int, np.ndarray]] = []
+    waiting: list[_Window] = []
     for piece, decoded in decode(jobs, recipe, workers=workers, skip=broken):
         if isinstance(decoded, Exception):
             broken[piece.job.path] = getattr(decoded, "reason", str(decoded))
             others = [window for window in waiting if window[0] is not piece.job]
             told, waiting = piece.first - (len(waiting) - len(others)), []
             if others:  # now: what belongs to one recording must not be torn apart by another
-                yield from _scored(others, run, advance)
-            yield Scored(piece.job, piece.first, np.empty((0, 0), np.float32), broken[piece.job.path])
-            advance(piece.job.duration / 3600 * (1 - told / len(piece.job.starts)))
+                yield others
+            yield _Broken(piece, broken[piece.job.path], told)
             continue
         waiting += [(piece.job, piece.first + k, clip) for k, clip in enumerate(decoded)]
         while len(waiting) >= batch_size:
-            yield from _scored(waiting[:batch_size], run, advance)
+            yield waiting[:batch_size]
             waiting = waiting[batch_size:]
     if waiting:
-        yield from _scored(waiting, run, advance)
+        yield waiting
 
 
-def _scored(
-    windows: list[tuple[Job, int, np.ndarray]],
-    run: Callable[[list[np.ndarray]], np.ndarray],
-    advance: Callable[[float], object],
-) -> Iterator[Scored]:
-    """One batch, told apart by recordings."""
-    scores, done = run([clip for _, _, clip in windows]), 0
-    for _, group in groupby(windows, key=lambda window: id(window[0])):
+def _told(work: _Work, future: Future[np.ndarray] | None, advance: Callable[[float], object]) -> Iterator[Scored]:
+    """One batch, told apart by recordings; or what is broken."""
+    if isinstance(work, _Broken):
+        job = work.piece.job
+        yield Scored(job, work.piece.first, np.empty((0, 0), np.float32), work.reason)
+        advance(job.duration / 3600 * (1 - work.told / len(job.starts)))
+        return
+    assert future is not None
+    scores, done = future.result(), 0
+    for _, group in groupby(work, key=lambda window: id(window[0])):
         (job, first, _), *others = group
         n = 1 + len(others)
         yield Scored(job, first, scores[done : done + n])

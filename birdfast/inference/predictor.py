@@ -42,7 +42,7 @@ class Predictor:
         The path of a bundle (PyTorch), of an ``.onnx`` (ONNX Runtime) or ``.xml`` (OpenVINO) that `birdfast export`
         wrote, a :class:`Bundle` or a learner. Its model is copied, never changed.
     batch_size
-        Windows a pass of the model; changes speed and memory only.
+        Windows a pass of the model; changes speed and memory only. A CPU's cache likes few, a GPU takes more.
     workers
         Threads that decode ahead of the model; as many as there are processors, up to 8, unless given.
     device
@@ -60,7 +60,7 @@ class Predictor:
         self,
         model: str | Path | Bundle | Any,
         *,
-        batch_size: int = 32,
+        batch_size: int = 16,
         workers: int | None = None,
         device: str | torch.device | None = None,
     ) -> None:
@@ -193,8 +193,9 @@ class Predictor:
         scores = np.full((sum(lengths), len(self.classes)), np.nan, dtype=np.float32)
         _check_share(broken, total, max_bad)
         how = {"batch_size": self.batch_size, "workers": self.workers}
-        with hours_bar(sum(job.duration for job in jobs), total, progress=progress) as bar:
-            for part in score(jobs, self.recipe, self._run, **how, advance=bar.update):
+        bar = hours_bar(sum(job.duration for job in jobs), total, progress=progress)
+        with bar, self.engine.lanes() as lanes:
+            for part in score(jobs, self.recipe, self._run, **how, lanes=lanes, advance=bar.update):
                 if part.reason:
                     broken[part.job.path] = part.reason
                     _check_share(broken, total, max_bad)

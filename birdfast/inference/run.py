@@ -118,8 +118,9 @@ def score_into(
         for path, length in durations.items()
     )
     options = {"batch_size": predictor.batch_size, "workers": predictor.workers}
-    with hours_bar(sum(durations.values()), len(recordings), progress=progress) as bar:
-        parts = score(jobs, predictor.recipe, predictor._run, **options, advance=bar.update)
+    bar = hours_bar(sum(durations.values()), len(recordings), progress=progress)
+    with bar, predictor.engine.lanes() as lanes:
+        parts = score(jobs, predictor.recipe, predictor._run, **options, lanes=lanes, advance=bar.update)
         for path, group in groupby(parts, key=lambda part: part.job.path):
             try:
                 _write(store, by_path[path], group)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from birdfast.errors import BirdfastError
 from birdfast.inference.bundle import Bundle, as_bundle, clone
-from birdfast.inference.engines import Floats
+from birdfast.inference.engines import MOST_LANES, ONE_LANE, Floats, Lanes
 from birdfast.memory import keep_batch_memory
 from birdfast.models.losses import probabilities
 
@@ -26,16 +31,52 @@ class TorchEngine:
         self.classes, self.recipe, self.extra = list(bundle.classes), bundle.recipe, bundle.extra
         self._device = _device(device)
         self.device = str(self._device)
-        self._net = clone(bundle).to(self._device)
-        if self._device.type == "cpu":  # both together double the speed
+        self._net: nn.Module = clone(bundle).to(self._device)
+        if self._device.type == "cpu":  # the first two together double the speed
             self._net.to(memory_format=torch.channels_last)
             keep_batch_memory()
+            noise = torch.randn(1, 1, self.recipe.n_samples, generator=torch.Generator().manual_seed(0))
+            self._net = fold_batch_norm(self._net, noise)
+
+    @contextmanager
+    def lanes(self) -> Iterator[Lanes]:
+        """Several on a CPU, which share PyTorch's threads; those are the caller's again afterwards."""
+        if self._device.type != "cpu":
+            yield ONE_LANE
+            return
+        threads = torch.get_num_threads()
+        n = min(threads, MOST_LANES)
+        try:
+            yield Lanes(n, partial(torch.set_num_threads, threads // n))
+        finally:
+            torch.set_num_threads(threads)
 
     def run(self, batch: Floats) -> Floats:
         """Waveforms ``(n, time)`` at the recipe's rate to probabilities ``(n, n_classes)``."""
         waveform = torch.from_numpy(batch)[:, None].to(self._device)
         with torch.inference_mode(), _full_precision(self._device):
             return probabilities(self._net(waveform), activation=self.recipe.activation).cpu().numpy()
+
+
+def fold_batch_norm(net: nn.Module, example: Tensor) -> nn.Module:
+    """`net` in eval mode with each batch norm that follows a convolution folded into its weights; a sixth less work on a CPU.
+
+    Modules are taken to run in the order in which they stand. Where a backbone does otherwise, the result for
+    `example` differs, and `net` is given back as it is.
+    """
+    folded = copy.deepcopy(net)
+    for module in folded.modules():
+        children = list(module.named_children())
+        for (name, conv), (next_name, norm) in pairwise(children):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(module, name, fuse_conv_bn_eval(conv, norm))
+                rest = [
+                    getattr(norm, part) for part in ("drop", "act") if hasattr(norm, part)
+                ]  # of timm's BatchNormAct2d
+                setattr(module, next_name, nn.Sequential(*rest))
+    with torch.inference_mode():
+        same = torch.allclose(folded(example), net(example), rtol=1e-4, atol=1e-4)
+    return folded if same else net
 
 
 def _device(device: str | torch.device | None) -> torch.device:
