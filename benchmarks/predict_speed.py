@@ -4,8 +4,9 @@
 
 The test soundscapes are predicted over and over until `minutes` of sound are reached, on all cores. `ratio` is the
 windows a second from files over those of PyTorch's model alone on spectrograms that lie ready, channels-last and with
-memory kept; `ratio_to_folded` over those with its batch norms folded, too. Shares are of processor time on one thread. `roc_auc` is that of the submission.
-OpenSoundscape needs torch 2.11 and an environment of its own: name its python, else that row is left out.
+memory kept; `ratio_to_folded` over those with its batch norms folded, too. Shares are of processor time on one thread.
+`roc_auc` is that of the submission. OpenSoundscape needs torch 2.11 and an environment of its own, with timm: name its
+python, else that row is left out.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ from opensoundscape import CNN
 files, backbone, n = json.loads(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 net = timm.create_model(backbone, num_classes=n, in_chans=3)
 net.classifier_layer = "classifier"
-model = CNN(architecture=net, classes=[str(i) for i in range(n)], sample_duration=5)
+model = CNN(architecture=net, classes=[str(i) for i in range(n)], sample_duration=5, sample_rate=32000)
 model.device = "cpu"
 model.predict(files[:1], batch_size=32, num_workers=2)
 started = time.perf_counter()

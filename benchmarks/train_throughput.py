@@ -68,10 +68,10 @@ index = pd.MultiIndex.from_arrays([table["path"], [10.0] * len(table), [15.0] * 
 labels = pd.get_dummies(table["primary_label"]).set_index(index)[classes].astype(int)
 def seconds(n):
     net = timm.create_model(backbone, num_classes=len(classes))
-    model = CNN(net, classes=classes, sample_duration=5.0)
-    rows = pd.concat([labels] * (n * batch // len(labels) + 1))[: n * batch]
+    model = CNN(net, classes=classes, sample_duration=5.0, sample_rate=32000)
     began = time.time()
-    model.train(rows, labels[:2], epochs=1, batch_size=batch, num_workers=0, save_path=sys.argv[5], log_interval=10**6)
+    options = dict(log_interval=10**6, validation_interval=10**6, reload_best_at_end=False)
+    model.train(labels, labels[:2], steps=n, batch_size=batch, num_workers=0, save_path=sys.argv[5], **options)
     return time.time() - began
 short, long = seconds(2), seconds(2 + steps)
 print(json.dumps({"clips_s": round(steps * batch / (long - short), 2), "steps": steps}))

@@ -12,5 +12,5 @@ def test_it_can_be_switched_off(monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc only")
-def test_glibc_takes_both_thresholds():
+def test_glibc_takes_all_settings():
     assert keep_batch_memory(True) is True
