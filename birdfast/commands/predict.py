@@ -26,7 +26,7 @@ class PredictOptions:
     step: float | None = None
     last: str = "pad"
     engine: str = "local"
-    batch_size: int = 8
+    batch_size: int = 4
     workers: int | None = None
 
 

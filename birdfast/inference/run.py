@@ -70,7 +70,7 @@ def predict_into(
     engine
         "ray": on the machines of a Ray cluster, which must all see the models, the recordings and `out`.
     options
-        workers, device, batch_size: of the :class:`Predictor`; 8 windows a pass suit the cache of a CPU, a GPU takes more.
+        workers, device, batch_size: of the :class:`Predictor`; 4 windows a pass suit a CPU, a GPU takes more.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def predict_into(
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
     models = [models] if isinstance(models, (str, Path)) else list(models)
-    options = {"batch_size": 8} | options
+    options = {"batch_size": 4} | options
     files = list(dict.fromkeys(absolute(path) for path in find_recordings(paths)))
     predictor = load_predictor(models, **options)
     store = Store(out, settings_of(predictor, models, step=step, last=last))

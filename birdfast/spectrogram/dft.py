@@ -23,6 +23,7 @@ class MatmulLogMel(LogMel):
     Runtime and OpenVINO know all of it.
     """
 
+    one_by_one = False  # a graph takes batches of any size
     first: Tensor
     second: Tensor
     shaped: Tensor

@@ -31,6 +31,7 @@ class LogMel(nn.Module):
 
     window: Tensor
     filters: Tensor
+    one_by_one = True
 
     def __init__(
         self,
@@ -98,10 +99,16 @@ class LogMel(nn.Module):
 
     def levels(self, waveform: Tensor) -> Tensor:
         """Log-mel in dB before `top_db` and normalisation, ``(..., n_mels, frames)``: what a frame is on its own."""
-        energy = self.energy(waveform.reshape(-1, waveform.shape[-1]))
-        mel = torch.cat([self.filters[rows, bins] @ energy[:, bins] for rows, bins in self._bands], dim=1)
-        db = (20.0 / self.power) * torch.log10(mel.clamp(min=1e-10))
+        flat = waveform.reshape(-1, waveform.shape[-1])
+        # The spectrum of one clip stays in a CPU's cache: two thirds of the time of a whole batch at once.
+        parts = flat.split(1) if self.one_by_one and flat.device.type == "cpu" else [flat]
+        db = torch.cat([self._levels(part) for part in parts])
         return db.reshape(*waveform.shape[:-1], *db.shape[-2:])
+
+    def _levels(self, waveform: Tensor) -> Tensor:
+        energy = self.energy(waveform)
+        mel = torch.cat([self.filters[rows, bins] @ energy[:, bins] for rows, bins in self._bands], dim=1)
+        return (20.0 / self.power) * torch.log10(mel.clamp(min=1e-10))
 
     def _limit(self, db: Tensor) -> Tensor:
         return torch.maximum(db, db.amax((-2, -1), keepdim=True) - self.top_db)
