@@ -176,7 +176,7 @@ def bird_dls(
     block = bird_block(recipe, source.classes, bad_files, reader)
     dls = _dataloaders(block, clips, weights, recipe, num_workers, device)
     dls.recipe, dls.source, dls.clips, dls.bad_files = recipe, source, clips, bad_files
-    dls.leaks = leak_report(recordings, is_valid)
+    dls.leaks = leak_report(recordings, is_valid, group=recipe.group)
     _introduce(dls, recordings, is_valid)
     return dls
 
@@ -215,11 +215,14 @@ def _introduce(dls, recordings, is_valid):
     "Say what was found"
     source, n_valid = dls.source, int(is_valid.sum())
     authors = recordings["author"].nunique()
+    by = f" by {authors} recordists" if authors else ", recordists unknown"
     note(
         f"{source.layout}: {len(source.classes)} classes, {len(recordings)} recordings "
-        f"({len(recordings) - n_valid} to train, {n_valid} to validate) by {authors} recordists; device {dls.device}"
+        f"({len(recordings) - n_valid} to train, {n_valid} to validate){by}; device {dls.device}"
     )
     note(dls.leaks.line())
+    if not dls.leaks.known:
+        note("name the column of recordists (author), or another whose equal values belong together (group)")
     if lr_too_low(dls.recipe.lr, len(recordings)):
         note(
             f"lr={dls.recipe.lr:g} suits tens of thousands of recordings, not {len(recordings)}: "

@@ -47,8 +47,8 @@ def sick(tiny_birds, tmp_path) -> Path:
     return root
 
 
-def test_healthy_data_passes(tiny_birds, recipe):
-    report = examine(tiny_birds, recipe=recipe)
+def test_healthy_data_passes(tiny_table, recipe):
+    report = examine(tiny_table, recipe=recipe)
     assert report.ok
     assert {f.status for f in report.findings} == {"ok"}, report.text()
     assert "30 recordings of 3 classes" in report["data"].message
@@ -104,11 +104,22 @@ def test_one_class_only(tiny_table, recipe):
     assert "one class" in report["labels"].message
 
 
-def test_a_leak_by_the_fold_column_is_shown(tiny_table, recipe):
+def test_a_leak_by_the_fold_column_is_shown(tiny_table, recipe, tmp_path):
     table = tiny_table.assign(fold=np.arange(len(tiny_table)) % 2)  # each recordist on both sides
     report = examine(table, recipe=recipe.with_(n_folds=2))
     assert report["split"].status == "warn"
     assert "recordist0" in report["split"].message
+    assert "--fold-column none" in report["split"].remedy
+    table.to_csv(tmp_path / "birds.csv")
+    again = examine(tmp_path / "birds.csv", recipe=recipe.with_(n_folds=2), columns={"fold": "none"})
+    assert again["split"].status == "ok"
+
+
+def test_unknown_recordists_are_a_warning_with_the_remedy(tiny_birds, recipe):
+    found = examine(tiny_birds, recipe=recipe)["split"]
+    assert found.status == "warn"
+    assert "cannot be told" in found.message and "does not leak" not in found.message
+    assert "--author" in found.remedy and "group=COLUMN" in found.remedy
 
 
 def test_train_set_smaller_than_the_batch(tiny_birds, recipe):
