@@ -14,7 +14,7 @@ from birdfast.doctor.findings import Finding, Report, first_few
 from birdfast.doctor.machine import check_machine
 from birdfast.doctor.sound import check_paths, check_rates, check_readable, check_sound
 from birdfast.errors import BirdfastError
-from birdfast.recipe import Recipe, get_recipe, lr_too_low
+from birdfast.recipe import Recipe, epoch_steps, get_recipe, lr_too_low
 from birdfast.recordings.audio import read_headers
 from birdfast.recordings.folds import LeakReport, leak_report, official_folds, split
 from birdfast.recordings.labels import check_labels
@@ -160,9 +160,19 @@ def _check_split(recordings: pd.DataFrame, recipe: Recipe) -> Iterator[Finding]:
     found = leaks.to_dict()
     remedy = _against_leaks(leaks, official=official_folds(recordings) is not None)
     yield Finding("split", "ok" if leaks.ok else "warn", text + _examples(found), "" if leaks.ok else remedy, found)
+    yield _check_batch(n_train, recipe)
+
+
+def _check_batch(n_train: int, recipe: Recipe) -> Finding:
+    """Whether an epoch has steps enough to learn from."""
+    steps, smaller = epoch_steps(n_train, recipe.batch_size)
+    message, remedy = f"{steps} (batch_size={recipe.batch_size})", f"--batch-size {smaller}, or more recordings"
     if n_train < recipe.batch_size:
         message = f"{n_train} training recordings are fewer than batch_size={recipe.batch_size}"
-        yield Finding("batch", "fail", message, f"--batch-size {max(1, n_train // 4)}, or more recordings")
+        return Finding("batch", "fail", message, remedy)
+    if smaller:
+        return Finding("batch", "warn", f"{message}: few to learn from", remedy)
+    return Finding("batch", "ok", message)
 
 
 def _against_leaks(leaks: LeakReport, *, official: bool) -> str:

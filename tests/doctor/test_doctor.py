@@ -19,7 +19,7 @@ RATE = 8000
 
 @pytest.fixture
 def recipe(tiny_recipe) -> Recipe:
-    return tiny_recipe.with_(batch_size=4)
+    return tiny_recipe.with_(batch_size=3)
 
 
 def write(path: Path, samples: np.ndarray) -> Path:
@@ -126,6 +126,14 @@ def test_train_set_smaller_than_the_batch(tiny_birds, recipe):
     report = examine(tiny_birds, recipe=recipe.with_(batch_size=64))
     assert report["batch"].status == "fail"
     assert "--batch-size" in report["batch"].remedy
+
+
+def test_few_steps_an_epoch_are_a_warning(tiny_birds, recipe):
+    few = examine(tiny_birds, recipe=recipe.with_(batch_size=20))["batch"]
+    assert few.status == "warn"
+    assert few.message.startswith("1 step an epoch, 4 of 24 clips left out each time")
+    assert few.remedy.startswith("--batch-size 2,")
+    assert examine(tiny_birds, recipe=recipe)["batch"].message == "8 steps an epoch (batch_size=3)"
 
 
 def test_small_data_and_a_low_rate_advise_lr_auto(tiny_birds, recipe):
