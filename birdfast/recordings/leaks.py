@@ -141,8 +141,8 @@ def leak_report(
         sound = sound[[pair not in known for pair in sound.itertuples(index=False, name=None)]].reset_index(drop=True)
     authors = _shared_authors(recordings, is_valid)
     unknown_authors = int(recordings["author"].isna().sum()) if "author" in recordings else len(recordings)
-    known = any(recordings[name].notna().any() for name in {"author", group} & set(recordings.columns))
-    return LeakReport(shared, authors, identical, sound, unknown_authors, known)
+    told = any(recordings[name].notna().any() for name in {"author", group} & set(recordings.columns))
+    return LeakReport(shared, authors, identical, sound, unknown_authors, told)
 
 
 def _shared(values: pd.Series, is_valid: np.ndarray) -> pd.DataFrame:
