@@ -50,7 +50,8 @@ File = Annotated[str | None, typer.Option("--file", help="Column of file names",
 Label = Annotated[str | None, typer.Option("--label", help="Column of labels", rich_help_panel=COLUMNS)]
 Author = Annotated[str | None, typer.Option("--author", help="Column of recordists", rich_help_panel=COLUMNS)]
 FoldColumn = Annotated[
-    str | None, typer.Option("--fold-column", help="Column of official folds", rich_help_panel=COLUMNS)
+    str | None,
+    typer.Option("--fold-column", help="Column of official folds; none: split anew", rich_help_panel=COLUMNS),
 ]
 AudioRoot = Annotated[
     str | None,

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from birdfast.errors import BirdfastError
-from birdfast.evaluation.report import confusion_counts
+from birdfast.evaluation.report import class_support, confusion_counts
 from birdfast.spectrogram.mel import hz_to_mel, mel_filterbank
 
 if TYPE_CHECKING:
@@ -121,10 +121,10 @@ def _mel_band(hz: float, n_mels: int, fmin: float, fmax: float, mel_scale: str) 
 
 
 def plot_history(history: pd.DataFrame, *, axes: Sequence[Axes] | None = None) -> Figure:
-    """Losses (left, with the learning rate) and metrics (right) over the epochs.
+    """Losses (left, with the learning rate) and metrics (right) over the epochs, which are drawn as 1, 2, 3...
 
-    `history` has the columns epoch, train_loss, valid_loss, lr if it was kept, and a column a metric; columns that are
-    no numbers are left out.
+    `history` has the columns epoch (from 0, as fastai counts and history.csv has it), train_loss, valid_loss, lr if it was
+    kept, and a column a metric; columns that are no numbers are left out.
     """
     if "epoch" not in history.columns:
         raise BirdfastError(f"a history has the column epoch, this one has {', '.join(map(str, history.columns))}")
@@ -153,7 +153,7 @@ def _two_panels() -> tuple[Axes, Axes]:
 
 def _lines(ax: Axes, history: pd.DataFrame, names: Sequence[str]) -> None:
     for name in names:
-        ax.plot(history["epoch"], history[name], marker="o", markersize=3, label=str(name).replace("_", " "))
+        ax.plot(history["epoch"] + 1, history[name], marker="o", markersize=3, label=str(name).replace("_", " "))
     _whole_numbers(ax)
     _bare(ax, "y")
     if names:
@@ -163,7 +163,7 @@ def _lines(ax: Axes, history: pd.DataFrame, names: Sequence[str]) -> None:
 
 def _learning_rate(ax: Axes, history: pd.DataFrame) -> None:
     twin = ax.twinx()
-    twin.plot(history["epoch"], history["lr"], color="0.7", linestyle=":", label="learning rate")
+    twin.plot(history["epoch"] + 1, history["lr"], color="0.7", linestyle=":", label="learning rate")
     twin.set_ylabel("learning rate", color="0.5")
     twin.tick_params(axis="y", colors="0.5")
     twin.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
@@ -182,20 +182,30 @@ def plot_class_counts(counts: pd.Series, *, ax: Axes | None = None) -> Axes:
     ax = _axes(ax, (9, 3.6))
     few = len(some) <= NAMED
     # Many bars touch, unsmoothed: gaps thinner than a pixel would draw a pattern of their own.
-    ax.bar(np.arange(len(some)), some.to_numpy(), width=0.85 if few else 1.0, color="tab:blue", antialiased=few)
+    bars = ax.bar(np.arange(len(some)), some.to_numpy(), width=0.85 if few else 1.0, color="tab:blue", antialiased=few)
     ax.set_yscale("log")
     ax.set_ylim(bottom=0.7)
     ax.set_xlim(-0.7, len(some) - 0.3)
     ax.yaxis.set_major_formatter("{x:g}")
     _bare(ax, "y")
     if few:
-        ax.set_xticks(np.arange(len(some)), [str(name) for name in some.index], rotation=90, fontsize=8)
+        _name_bars(ax, [str(name) for name in some.index])
+        ax.bar_label(bars, [f"{count:g}" for count in some], padding=1, fontsize=8)
     ax.set_xlabel("class" if few else "classes, from the most to the least recorded")
     ax.set_ylabel("recordings")
     without = len(counts) - len(some)
     ending = f"; {without} more without any" if without else ""
-    ax.set_title(f"{len(some)} classes, {some.iloc[0]:g} to {some.iloc[-1]:g} recordings each{ending}", fontsize=10)
+    span = " to ".join(f"{count:g}" for count in dict.fromkeys([some.iloc[0], some.iloc[-1]]))
+    ax.set_title(f"{len(some)} classes, {span} recordings each{ending}", fontsize=10)
     return ax
+
+
+def _name_bars(ax: Axes, names: Sequence[str]) -> None:
+    """Names below the bars, upright where they have the room."""
+    pixels = 0.6 * 8 / 72 * ax.figure.dpi  # of a letter at 8 points, about
+    room = ax.get_window_extent().width / len(names)
+    fits = all(pixels * (len(name) + 1) < room for name in names)
+    ax.set_xticks(np.arange(len(names)), names, rotation=0 if fits else 90, fontsize=8)
 
 
 # -- a judgement -----------------------------------------------------------------------------------------------------
@@ -223,14 +233,15 @@ def plot_confusion(
     """The confusion matrix of the `n` classes that are confused most: share of each true class, counts written in.
 
     `targets` ``(n_rows,)`` or ``(n_rows, n_classes)``, `probabilities` ``(n_rows, n_classes)``. Shares are of all rows
-    of the true class, also those taken for a class that is not drawn.
+    of the true class, as in :func:`~birdfast.evaluation.report.worst_pairs`: also those taken for a class that is not
+    drawn and, with multi-hot targets, those whose top class is another one present.
     """
     counts = confusion_counts(targets, probabilities)
     matrix = np.zeros((len(classes), len(classes)), dtype=int)
     matrix[counts["true"], counts["predicted"]] = counts["count"]
     chosen = _most_confused(matrix, n)
     names = [str(classes[index]) for index in chosen]
-    support = np.maximum(matrix.sum(axis=1)[chosen], 1)
+    support = np.maximum(class_support(targets, len(classes))[chosen], 1)
     part = matrix[np.ix_(chosen, chosen)]
     ax = _axes(ax, (3.5 + 0.36 * len(chosen), 2.6 + 0.36 * len(chosen)))
     image = ax.imshow(part / support[:, None], cmap="Blues", vmin=0, vmax=1)
@@ -238,7 +249,9 @@ def plot_confusion(
     ax.set_xticks(np.arange(len(names)), names, rotation=90)
     ax.set_yticks(np.arange(len(names)), names)
     ax.set(xlabel="predicted class", ylabel="true class")
-    ax.figure.colorbar(image, ax=ax, shrink=0.8, label="share of the true class")
+    most = "What each class is taken for" if len(names) == len(classes) else f"The {len(names)} classes confused most"
+    ax.set_title(f"{most} (number of rows)", fontsize=10)
+    ax.figure.colorbar(image, ax=ax, shrink=0.8, label="share of all rows of the true class")
     return ax
 
 
@@ -299,7 +312,12 @@ def _name_points(ax: Axes, rows: pd.DataFrame) -> None:
         ax.scatter(*place, s=26, color="tab:red", label=f"{number}  {name}")
         ax.annotate(str(number), place, (4, 3), textcoords="offset points", fontsize=8, color="tab:red")
     if len(rows):
-        ax.legend(title="behind their recordings", loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+        ax.legend(
+            title="low score although many\nrecordings: check labels",
+            loc="upper left",
+            bbox_to_anchor=(1.0, 1.0),
+            frameon=False,
+        )
 
 
 # -- confidence ------------------------------------------------------------------------------------------------------

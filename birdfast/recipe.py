@@ -214,11 +214,25 @@ IMPROVED = Recipe(
 SMALL = IMPROVED.with_(name="small", lr=2e-3, mixup_alpha=0.0)
 
 FEW = 2000  # recordings
+FEW_STEPS = 8  # an epoch
 
 
 def lr_too_low(lr: float | str, n_recordings: int) -> bool:
     """Whether a rate for tens of thousands of recordings is asked of a few hundred, whose steps are too few for it."""
     return lr != "auto" and float(lr) <= 1e-4 and n_recordings < FEW
+
+
+def epoch_steps(n_clips: int, batch_size: int) -> tuple[str, int | None]:
+    """What an epoch of `n_clips` comes to, in words, and a batch size that gives it steps enough.
+
+    The second is None where there are FEW_STEPS or more, or where a smaller batch would hold a single clip.
+    """
+    steps, left = divmod(n_clips, batch_size)
+    text = f"{steps} step{'' if steps == 1 else 's'} an epoch"
+    if left:
+        text += f", {left} of {n_clips} clips left out each time"
+    smaller = max(1, min(n_clips, 2 ** max(1, (n_clips // FEW_STEPS).bit_length() - 1)))
+    return text, smaller if steps < FEW_STEPS and smaller < batch_size else None
 
 
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (BASELINE, IMPROVED, SMALL)}

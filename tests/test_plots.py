@@ -108,6 +108,8 @@ def test_history_has_losses_left_and_metrics_right():
     assert [line.get_label() for line in left.lines] == ["train loss", "valid loss"]
     assert [line.get_label() for line in right.lines] == ["accuracy", "cmap"]
     assert left.lines[1].get_ydata().tolist() == history()["valid_loss"].tolist()
+    for line in (left.lines[0], right.lines[0], twin.lines[0]):
+        assert line.get_xdata().tolist() == [1, 2, 3, 4]
     assert twin.get_ylabel() == "learning rate" and twin.lines[0].get_ydata().tolist() == [1e-3] * 4
 
 
@@ -136,6 +138,19 @@ def test_class_counts_are_sorted_on_a_log_axis(n_classes, named):
         plots.plot_class_counts(counts * 0)
 
 
+def test_a_few_classes_are_named_upright_and_counted():
+    counts = pd.Series(
+        [40, 22, 9, 9, 9], index=["Turdus merula", "Parus major", "wren", "robin", "Carduelis carduelis"]
+    )
+    ax = plots.plot_class_counts(counts)
+    assert {label.get_rotation() for label in ax.get_xticklabels()} == {0}
+    assert [text.get_text() for text in ax.texts] == ["40", "22", "9", "9", "9"]
+    assert ax.get_title() == "5 classes, 40 to 9 recordings each"
+    ax = plots.plot_class_counts(pd.Series(24, index=[f"{i:03d} - Fire crackling" for i in range(10)]))
+    assert {label.get_rotation() for label in ax.get_xticklabels()} == {90}
+    assert ax.get_title() == "10 classes, 24 recordings each"
+
+
 def test_worst_pairs_name_both_classes(scored):
     table = worst_pairs(*scored, NAMES)
     ax = plots.plot_worst_pairs(table)
@@ -159,7 +174,18 @@ def test_confusion_shows_the_most_confused_classes_with_shares_of_all_their_rows
     np.testing.assert_allclose(ax.images[0].get_array(), [[0.25, 0.5], [0, 1]])
     assert sorted(text.get_text() for text in ax.texts) == ["1", "1", "2"]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted class", "true class")
-    assert ax.figure.axes[1].get_ylabel() == "share of the true class"
+    assert ax.figure.axes[1].get_ylabel() == "share of all rows of the true class"
+    assert ax.get_title() == "The 2 classes confused most (number of rows)"
+    assert plots.plot_confusion(targets, np.eye(4)[tops], list("abcd")).get_title().startswith("What each class")
+
+
+def test_confusion_and_worst_pairs_tell_the_same_shares():
+    truth = np.array([[1, 1, 0], [1, 1, 0], [1, 0, 0], [1, 0, 0], [0, 0, 1]])
+    tops = np.eye(3)[[1, 1, 2, 0, 2]]  # class a is in four rows; in two of them the b beside it is on top
+    pairs = worst_pairs(truth, tops, list("abc"))
+    assert pairs.loc[0, ["true", "predicted", "share"]].tolist() == ["a", "c", 0.25]
+    shares = plots.plot_confusion(truth, tops, list("abc")).images[0].get_array()
+    np.testing.assert_allclose(shares, [[0.25, 0, 0.25], [0, 1, 0], [0, 0, 1]])
 
 
 def test_confusion_of_many_classes_keeps_to_n(scored):
@@ -181,6 +207,7 @@ def test_per_class_draws_each_scored_class(scored, fewest, scale):
     assert low < points[:, 0].min() and points[:, 0].max() < high
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("training recordings", "average precision")
     assert len(ax.texts) == 5 and len(ax.get_legend().get_texts()) == 5
+    assert ax.get_legend().get_title().get_text().startswith("low score although many")
 
 
 def test_per_class_names_the_one_that_falls_short():

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from birdfast.errors import BirdfastError
-from birdfast.recipe import RECIPES, Recipe, get_recipe
+from birdfast.recipe import FEW_STEPS, RECIPES, Recipe, epoch_steps, get_recipe
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -72,3 +72,21 @@ def test_a_recipe_cannot_be_changed_in_place():
         RECIPES["improved"].epochs = 3
     assert RECIPES["improved"].with_(epochs=20).epochs == 20
     assert RECIPES["improved"].epochs == 10
+
+
+@pytest.mark.parametrize(
+    ("n_clips", "batch_size", "text", "smaller"),
+    [
+        (52, 32, "1 step an epoch, 20 of 52 clips left out each time", 4),
+        (28_000, 32, "875 steps an epoch", None),
+        (256, 32, "8 steps an epoch", None),
+        (255, 32, "7 steps an epoch, 31 of 255 clips left out each time", 16),
+        (10, 2, "5 steps an epoch", None),
+        (10, 32, "0 steps an epoch, 10 of 10 clips left out each time", 2),
+        (1, 32, "0 steps an epoch, 1 of 1 clips left out each time", 1),
+    ],
+)
+def test_steps_of_an_epoch_and_the_batch_that_gives_enough(n_clips, batch_size, text, smaller):
+    assert epoch_steps(n_clips, batch_size) == (text, smaller)
+    if smaller and n_clips >= 16:
+        assert n_clips // smaller >= FEW_STEPS

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from birdfast.commands.shell import NAMES
+from birdfast.commands.shell import NAMES, REMARKS
 from birdfast.evaluation import html
 from birdfast.evaluation.levels import JUDGED
 from birdfast.evaluation.report import worst_errors
@@ -38,6 +38,7 @@ def write_page(result: Evaluation, folder: Path) -> Path:
         html.text("How good is this model?", tag="h1"),
         html.text(f"Scored {result.what}: {len(result.targets):,} rows, {len(result.classes):,} classes.", kind="soft"),
         html.tiles({NAMES.get(name, name): f"{value:.3f}" for name, value in result.summary.items()}),
+        *(html.text(f"{NAMES[name]} lies {remark}.", kind="soft") for name, remark in REMARKS.items()),
         *_levels(result.levels),
         *_worst(result),
         html.text("Classes", tag="h2"),

@@ -18,6 +18,7 @@ NAMES = {
     "accuracy": "accuracy", "top5": "top-5 accuracy", "roc_auc": "macro ROC-AUC", "cmap": "cmAP",
     "padded_cmap": "padded cmAP", "macro_f1": "macro F1",
 }  # fmt: skip
+REMARKS = {"padded_cmap": "near 1 by chance where positives are few: read it beside macro ROC-AUC"}
 
 
 class Commands(TyperGroup):
@@ -62,7 +63,11 @@ def _bare(message: str) -> str:
 
 def score_lines(scores: Mapping[str, float]) -> str:
     """Metrics as a person reads them, a line each."""
-    return "\n".join(f"  {NAMES.get(name, name):<15} {value:.4f}" for name, value in scores.items())
+    return "\n".join(f"  {NAMES.get(name, name):<15} {value:.4f}{_remark(name)}" for name, value in scores.items())
+
+
+def _remark(name: str) -> str:
+    return f"  ({REMARKS[name]})" if name in REMARKS else ""
 
 
 def listing(folder: Path) -> str:

@@ -42,6 +42,8 @@ def train_run(
 ) -> dict[str, Any]:
     """Train and write everything a run leaves behind into the folder `out`; returns what summary.json holds.
 
+    Epochs count from 1 in what is shown and in summary.json, from 0 in history.csv, as in fastai's own tables.
+
     Started by `accelerate launch`, the processes share the training; the first writes, the others return nothing.
 
     Parameters
@@ -214,7 +216,7 @@ def _summary(learn: Any, out: Path, scores: Mapping[str, float], seconds: float)
         "backbone": learn.recipe.backbone,
         "lr": state["lr"],
         "epochs": state["epoch"] + 1,
-        "best_epoch": state.get("best_epoch"),
+        "best_epoch": state["best_epoch"] + 1 if "best_epoch" in state else None,  # counted from 1, as people do
         "metrics": {name: round(float(value), 6) for name, value in scores.items()},
         "n_classes": data["n_classes"],
         "n_train": data["n_train"],

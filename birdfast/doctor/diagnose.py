@@ -54,12 +54,12 @@ def _check_losses(run: Run) -> Iterator[Finding]:
         where = np.flatnonzero(~np.isfinite(train + run.column("valid_loss")))
         how = f"rose from {train[0]:.3g} to {train[-1]:.3g}"
         if len(where):
-            how = f"became NaN or infinite in epoch {where[0]}"
+            how = f"became NaN or infinite in epoch {where[0] + 1}"
         yield Finding("loss", "fail", f"the loss {how}: it diverged", "a lower learning rate")
     elif run.loss_fell:
         yield Finding("loss", "ok", f"the training loss fell from {train[0]:.3f} to {train[-1]:.3f}")
     elif len(train) < EARLY:
-        yield Finding("loss", "ok", f"training loss {train[-1]:.3f} in epoch {len(train) - 1}: too early to tell")
+        yield Finding("loss", "ok", f"training loss {train[-1]:.3f} in epoch {len(train)}: too early to tell")
     else:
         yield Finding("loss", "fail", f"the training loss does not fall: {train[0]:.3f} to {train[-1]:.3f}", _BELOW)
 
@@ -70,7 +70,8 @@ def _check_learned(run: Run) -> Finding:
     text = f"best validation accuracy {accuracy:.1%}{times}, ROC-AUC {auc:.3f}"
     if run.data.get("commonest", 0) > 2 * run.chance:
         text += f"; always naming the commonest class gives {run.data['commonest']:.1%}"
-    details = {"accuracy": accuracy, "roc_auc": auc}
+    text += _of_few(run, accuracy)
+    details = {"accuracy": accuracy, "roc_auc": auc, "by_chance": run.by_chance, "n_valid": run.n_valid}
     if run.knows_nothing and len(run.history) < EARLY:
         return Finding("learned", "warn", f"{text}: no better than guessing, and early", details=details)
     if run.knows_nothing:
@@ -80,6 +81,14 @@ def _check_learned(run: Run) -> Finding:
     return Finding("learned", "ok", text, details=details)
 
 
+def _of_few(run: Run, accuracy: float) -> str:
+    """What figures from a tiny validation set are worth."""
+    if not run.tiny or math.isnan(run.by_chance):
+        return ""
+    right = f"{round(accuracy * run.n_valid)} of {run.n_valid} right, one recording is worth {1 / run.n_valid:.1%}"
+    return f"; that is {right}, and guessing gets as far in {run.by_chance:.0%} of such runs"
+
+
 def _check_later(run: Run) -> Iterator[Finding]:
     """Over-fitting, and whether more epochs would help."""
     if run.diverged or len(run.history) < EARLY:
@@ -87,7 +96,9 @@ def _check_later(run: Run) -> Iterator[Finding]:
     valid, auc = run.column("valid_loss"), run.column("roc_auc")
     lowest = int(valid.argmin())
     if run.loss_fell and lowest < len(valid) - 1 and valid[-1] > (1 + OVERFIT) * valid[lowest]:
-        text = f"it over-fits: validation loss was lowest in epoch {lowest} ({valid[lowest]:.3f}), now {valid[-1]:.3f}"
+        text = (
+            f"it over-fits: validation loss was lowest in epoch {lowest + 1} ({valid[lowest]:.3f}), now {valid[-1]:.3f}"
+        )
         yield Finding("overfit", "warn", text, f"stop earlier (--epochs {lowest + 1}), or {_against_overfit(run)}")
     else:
         yield Finding("overfit", "ok", "the validation loss does not rise against the training loss")
@@ -137,7 +148,7 @@ def _lr(run: Run) -> float:
 def _check_labels(run: Run) -> Iterator[Finding]:
     """What is learned by heart and of no use elsewhere has the wrong name."""
     train = run.column("train_loss")
-    if run.diverged or len(train) < 2 or not run.knows_nothing or train[-1] > 0.8 * train[0]:
+    if run.diverged or len(train) < 2 or run.tiny or not run.knows_nothing or train[-1] > 0.8 * train[0]:
         return
     text = (
         f"the training loss fell by {1 - train[-1] / train[0]:.0%}, and validation stays at chance: it learns "
@@ -186,6 +197,8 @@ def _advise(run: Run, findings: list[Finding]) -> Finding:
         return Finding("advice", "fail", "labels and files are probably mixed up", _doctor(run))
     if run.knows_nothing or "loss" in bad:
         return _advise_blind(run)
+    if "learned" in bad and _few_from_scratch(run):
+        return Finding("advice", "warn", _few_from_scratch(run), run.again("--weights pretrained"))
     for check, cause in (("overfit", "it over-fits"), ("lr", "the learning rate"), ("plateau", "it is not finished")):
         if check in bad:
             return Finding("advice", "warn", cause, bad[check].remedy)
@@ -196,12 +209,26 @@ def _advise(run: Run, findings: list[Finding]) -> Finding:
 
 def _advise_blind(run: Run) -> Finding:
     """Nothing learned, and the loss has not fallen far: too slow, too short, or too little data for the task."""
-    lr, n = _lr(run), run.data.get("n_train") or 0
+    lr = _lr(run)
     if len(run.history) < EARLY:
         return Finding("advice", "warn", "too early to tell", run.go_on(max(10, run.recipe.epochs)))
-    if run.recipe.weights == "random" and n < MANY:
-        cause = f"{n} recordings are too few to start from random weights"
-        return Finding("advice", "fail", cause, run.again("--weights pretrained"))
+    if cause := _few_from_scratch(run):
+        return Finding("advice", "fail", f"{cause}{_tiny(run, '; and ')}", run.again("--weights pretrained"))
+    if run.tiny and run.loss_fell:
+        remedy = "add recordings, or train the other folds, too (--fold 1, ...), and judge by their mean"
+        return Finding("advice", "fail", _tiny(run), remedy)
     if lr <= 3e-4 or run.recipe.lr != "auto":
         return Finding("advice", "fail", f"the learning rate {lr:.2g} does not suit the data", run.again("--lr auto"))
     return Finding("advice", "fail", "labels, files or the split: look at the data", _doctor(run))
+
+
+def _few_from_scratch(run: Run) -> str:
+    """Random weights and too little data for them, as a cause; empty where it is none."""
+    n = run.data.get("n_train") or 0
+    few = run.recipe.weights == "random" and n < MANY
+    return f"{n} recordings are too few to start from random weights" if few else ""
+
+
+def _tiny(run: Run, joined: str = "") -> str:
+    """A tiny validation set, as a cause; empty where it is none."""
+    return f"{joined}{run.n_valid} validation recordings are too few to tell it from guessing" if run.tiny else ""

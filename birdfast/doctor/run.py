@@ -17,6 +17,8 @@ from birdfast.errors import BirdfastError
 from birdfast.recipe import RECIPES, Recipe
 
 BLIND_AUC = 0.6  # below, the ranking is hardly better than a coin's
+TINY = 50  # validation recordings below which a few more or less decide
+BY_CHANCE = 0.05  # probability from which a result is no evidence
 FALLS = 0.05  # share by which a loss must fall to count as falling
 SUFFIX = "-2"  # of the folder for another try
 
@@ -45,14 +47,44 @@ class Run:
         return 1 / self.n_classes if self.n_classes else 0.0
 
     @property
+    def n_valid(self) -> int:
+        return int(self.data.get("n_valid") or 0)
+
+    @property
+    def tiny(self) -> bool:
+        """So few validation recordings that no figure of theirs is sure."""
+        return 0 < self.n_valid < TINY
+
+    @property
     def blind(self) -> bool:
-        """A ranking like a coin's."""
+        """A ranking like a coin's.
+
+        A macro ROC-AUC by chance has a variance of about 1 / (12 n) for n recordings (of the Mann-Whitney U, averaged over
+        classes): of few recordings, three standard deviations are asked for.
+        """
         auc = best(self.column("roc_auc"))
-        return math.isnan(auc) or auc < BLIND_AUC
+        limit = max(BLIND_AUC, 0.5 + 3 * math.sqrt(1 / (12 * self.n_valid))) if self.n_valid else BLIND_AUC
+        return math.isnan(auc) or auc < limit
+
+    @property
+    def by_chance(self) -> float:
+        """How probably guessing, or naming the commonest class, gets as many right in the best of as many epochs.
+
+        A binomial test, of each epoch as a try of its own (Bonferroni); NaN where figures are missing.
+        """
+        from scipy.stats import binom
+
+        accuracy, p = best(self.column("accuracy")), max(self.chance, float(self.data.get("commonest") or 0))
+        if not (self.n_valid and p) or math.isnan(accuracy):
+            return math.nan
+        right = round(accuracy * self.n_valid)
+        return min(1.0, len(self.history) * float(binom.sf(right - 1, self.n_valid, p)))
 
     @property
     def guessed(self) -> bool:
-        """Accuracy within twice of chance (few classes: half the way to 1), or that of naming the commonest class."""
+        """An accuracy that guessing may reach; where the validation set is unknown, one within twice of chance."""
+        if not math.isnan(self.by_chance):
+            return self.by_chance > BY_CHANCE
         limit = min(2 * self.chance, (1 + self.chance) / 2)
         return best(self.column("accuracy")) <= max(limit, float(self.data.get("commonest") or 0) + 1e-6)
 

@@ -14,9 +14,9 @@ from birdfast.doctor.findings import Finding, Report, first_few
 from birdfast.doctor.machine import check_machine
 from birdfast.doctor.sound import check_paths, check_rates, check_readable, check_sound
 from birdfast.errors import BirdfastError
-from birdfast.recipe import Recipe, get_recipe, lr_too_low
+from birdfast.recipe import Recipe, epoch_steps, get_recipe, lr_too_low
 from birdfast.recordings.audio import read_headers
-from birdfast.recordings.folds import leak_report, split
+from birdfast.recordings.folds import LeakReport, leak_report, official_folds, split
 from birdfast.recordings.labels import check_labels
 from birdfast.recordings.tables import Source, read_source
 
@@ -154,15 +154,40 @@ def _check_split(recordings: pd.DataFrame, recipe: Recipe) -> Iterator[Finding]:
     except BirdfastError as error:
         yield Finding("split", "fail", str(error))
         return
-    leaks = leak_report(recordings, is_valid)
+    leaks = leak_report(recordings, is_valid, group=recipe.group)
     n_train, n_valid = int(np.sum(~is_valid)), int(np.sum(is_valid))
     text = f"{n_train} to train, {n_valid} to validate (fold {recipe.fold} of {recipe.n_folds}); {leaks.line()}"
-    remedy = "the validation figures will be too good: remove the copies, or name the column of recordists (--author)"
     found = leaks.to_dict()
+    remedy = _against_leaks(leaks, official=official_folds(recordings) is not None)
     yield Finding("split", "ok" if leaks.ok else "warn", text + _examples(found), "" if leaks.ok else remedy, found)
+    yield _check_batch(n_train, recipe)
+
+
+def _check_batch(n_train: int, recipe: Recipe) -> Finding:
+    """Whether an epoch has steps enough to learn from."""
+    steps, smaller = epoch_steps(n_train, recipe.batch_size)
+    message, remedy = f"{steps} (batch_size={recipe.batch_size})", f"--batch-size {smaller}, or more recordings"
     if n_train < recipe.batch_size:
         message = f"{n_train} training recordings are fewer than batch_size={recipe.batch_size}"
-        yield Finding("batch", "fail", message, f"--batch-size {max(1, n_train // 4)}, or more recordings")
+        return Finding("batch", "fail", message, remedy)
+    if smaller:
+        return Finding("batch", "warn", f"{message}: few to learn from", remedy)
+    return Finding("batch", "ok", message)
+
+
+def _against_leaks(leaks: LeakReport, *, official: bool) -> str:
+    """What to do about a split that leaks, or of which nobody can tell."""
+    if not leaks.known:
+        return (
+            "name the column of recordists (--author), or train with --set group=COLUMN, whose equal values then stay on "
+            "one side; a folder needs a csv for either. Without, the validation figures may be too good"
+        )
+    if official and len(leaks.shared_authors):
+        return (
+            "the official folds (the column fold) part recordings of one recordist: --fold-column none leaves them and "
+            "keeps recordists together; or accept figures that are too good, comparable to others' on these folds"
+        )
+    return "the validation figures will be too good: remove the copies, or name the column of recordists (--author)"
 
 
 def _examples(leaks: dict[str, Any]) -> str:

@@ -214,6 +214,9 @@ def padded_cmap(targets: ArrayLike, probabilities: ArrayLike, *, padding: int = 
 
     `padding` rows of ones are appended to truth and probabilities, then average precision is averaged over all classes:
     classes without a positive count too, and rare ones weigh less. 0 without rows.
+
+    Where classes have few positives the padding is most of what is ranked, and random scores come near 1: to 0.93 for 10
+    classes of one row each, 0.85 for 206; a class without a positive always scores 1. Read it beside :func:`roc_auc`.
     """
     truth, scores = check(targets, probabilities)
     if padding < 0:

@@ -79,14 +79,15 @@ def _counts_in_order(train_counts: pd.Series | Mapping[str, int], classes: Seque
 
 
 def worst_pairs(targets: ArrayLike, probabilities: ArrayLike, classes: Sequence[str], *, n: int = 10) -> pd.DataFrame:
-    """The `n` commonest confusions: ``true, predicted, count, share`` (of the rows with that true class), most first.
+    """The `n` commonest confusions: ``true, predicted, count, share`` (of all rows with that true class), most first.
 
-    With multi-hot targets a row counts when its top-scored class is not among its positives, once for each positive.
+    With multi-hot targets a row counts when its top-scored class is not among its positives, once for each positive;
+    a share is of all rows where the class is present, whatever else is, as in :func:`birdfast.plots.plot_confusion`.
     """
     truth, scores = check(targets, probabilities)
     _check_classes(classes, scores)
     counts = confusion_counts(truth, scores, errors_only=True)
-    support = np.bincount(_positives(truth)[1], minlength=len(classes))
+    support = class_support(truth, len(classes))
     names = np.asarray(list(classes), dtype=object)
     counts["share"] = counts["count"] / support[counts["true"]]
     counts = counts.sort_values(["count", "share"], ascending=False, kind="stable").head(n)
@@ -144,6 +145,11 @@ def confusion_counts(targets: ArrayLike, probabilities: ArrayLike, *, errors_onl
     keep = ~right[rows] if errors_only else ~right[rows] | (true == predicted)
     pairs = pd.DataFrame({"true": true[keep], "predicted": predicted[keep]})
     return pairs.groupby(["true", "predicted"]).size().rename("count").reset_index()
+
+
+def class_support(targets: ArrayLike, n_classes: int) -> Ints:
+    """Rows in which each class is present ``(n_classes,)``: what shares of a true class are shares of."""
+    return np.bincount(_positives(np.asarray(targets))[1], minlength=n_classes)
 
 
 def _positives(truth: NDArray[Any]) -> tuple[Ints, Ints]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from pathlib import Path
+from uuid import uuid4
 
 import pandas as pd
 
@@ -13,16 +13,17 @@ import pandas as pd
 class BadFiles:
     """An append-only list on disk, one JSON line an entry, so that worker processes may all add to it.
 
+    The first entry makes the file: a list of nothing leaves nothing behind.
+
     Parameters
     ----------
     path
-        The file of the list; a temporary one when not given.
+        The file of the list; one in the system's folder for temporary files when not given.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
         if path is None:
-            handle, path = tempfile.mkstemp(prefix="birdfast-bad-files-", suffix=".jsonl")
-            os.close(handle)
+            path = Path(tempfile.gettempdir()) / f"birdfast-bad-files-{uuid4().hex}.jsonl"
         self.path = str(path)
 
     def add(self, path: str | Path, reason: str, *, start_time: float = 0.0) -> None:

@@ -32,13 +32,14 @@ NAMES: dict[str, tuple[str, ...]] = {
     "end_time": ("end_time", "end", "end_s", "offset"),
 }
 _TARGET = {"file": "path", "label": "primary_label", "secondary": "secondary_labels"}
+LEFT_OUT = "none"  # in place of a column's name: do not look for one
 _MISSING = ("", "NA", "N/A", "n/a", "<NA>", "nan", "NaN", "null", "None")
 _WITHOUT_NAME = {"", "unknown", "anonymous", "none", "nan", "na", "n/a", "<na>"}
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The names a table's columns bear; None: look for the common names."""
+    """The names a table's columns bear; None: look for the common names; "none": as if the table had no such column."""
 
     file: str | None = None
     label: str | None = None
@@ -50,7 +51,7 @@ class Columns:
 
 
 def find_columns(columns: Columns, there: Sequence[str], table: str) -> dict[str, str]:
-    """For each of the recordings table's columns that `table` has, the name it bears there.
+    """For each of the recordings table's columns that `table` has, the name it bears there; "none" if it shall be left.
 
     Raises
     ------
@@ -61,7 +62,8 @@ def find_columns(columns: Columns, there: Sequence[str], table: str) -> dict[str
     found = {}
     for role, names in NAMES.items():
         given = getattr(columns, role)
-        if given is not None and given not in there:
+        left_out = given == LEFT_OUT and role not in ("file", "label")
+        if given is not None and given not in there and not left_out:
             raise unknown(f"column of {table} given as {role}", given, there)
         match = given if given is not None else next((by_lower[name] for name in names if name in by_lower), None)
         if match is None and role in ("file", "label"):
@@ -84,7 +86,7 @@ def as_text(found: dict[str, str], there: Sequence[str]) -> dict[str, Any]:
 def rename(table: pd.DataFrame, found: dict[str, str]) -> pd.DataFrame:
     """`table` with the columns of :func:`find_columns` under birdfast's names; another in the way is dropped."""
     others = [name for name in table.columns if name not in found.values() and name not in found]
-    chosen = {name: table[there] for name, there in found.items()}
+    chosen = {name: table[there] for name, there in found.items() if there in table}
     return pd.concat([pd.DataFrame(chosen), table[others]], axis=1)
 
 

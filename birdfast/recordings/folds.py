@@ -10,7 +10,7 @@ import pandas as pd
 from birdfast.errors import BirdfastError, unknown
 from birdfast.recordings.leaks import LeakReport, leak_report, recording_ids
 
-__all__ = ["LeakReport", "assign_folds", "leak_report", "split"]
+__all__ = ["LeakReport", "assign_folds", "leak_report", "official_folds", "split"]
 
 ALWAYS_TRAIN = -1
 UNGROUPED = "none"  # the group that stands for none: recordings alone
@@ -38,7 +38,7 @@ def assign_folds(
         fold would have to know a class that it never heard. The rest of such a group may be held out: a recordist known
         from a class without validation cannot flatter the score.
     """
-    official = _official(recordings)
+    official = official_folds(recordings)
     if official is not None:
         return official
     groups = _groups(recordings, group)
@@ -80,8 +80,8 @@ def _no_validation(recordings: pd.DataFrame, fold: int, there: list[int], group:
     )
 
 
-def _official(recordings: pd.DataFrame) -> np.ndarray | None:
-    """The fold column, numbered from 0, if every recording has one."""
+def official_folds(recordings: pd.DataFrame) -> np.ndarray | None:
+    """The fold column, numbered from 0, if every recording has one and there are two or more."""
     if "fold" not in recordings or len(recordings) == 0 or recordings["fold"].isna().any():
         return None
     values = recordings["fold"].astype(int)

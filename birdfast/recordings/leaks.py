@@ -12,18 +12,24 @@ import numpy as np
 import pandas as pd
 import soundfile
 
+_SHOWN = 5  # rows of each table that a printed report shows
 _PEEK = 65_536  # bytes at a file's head that are compared before the whole of it
-_ID = r"(?i)^((?:XC|iNat|CSA)\d+)"  # Xeno-canto, iNaturalist, CSA: the same number is the same recording in any folder
+# The same number is the same recording in any folder: Xeno-canto, iNaturalist, CSA; in ESC, Freesound's between fold and
+# take (1-100032-A-0.wav).
+_ID = r"(?i)^((?:XC|iNat|CSA)\d+)"
+_ESC = r"^\d-(\d{3,})-[A-Z](?:-\d+)?\.\w+$"
 
 
 def recording_ids(paths: pd.Series) -> pd.Series:
     """What makes two rows the same recording: the archive's number in the file name, or else the path."""
-    return paths.str.rsplit("/", n=1).str[-1].str.extract(_ID, expand=False).fillna(paths)
+    names = paths.str.rsplit("/", n=1).str[-1]
+    sources = "freesound " + names.str.extract(_ESC, expand=False)
+    return names.str.extract(_ID, expand=False).fillna(sources).fillna(paths)
 
 
-@dataclass
+@dataclass(repr=False)
 class LeakReport:
-    """What training and validation share.
+    """What training and validation share; printed, it reads as a person would tell it.
 
     Attributes
     ----------
@@ -35,6 +41,11 @@ class LeakReport:
     identical_files, same_audio
         Different files of the same bytes, of the same sound: `train`, `valid` (paths). `same_audio` is None where not
         looked for.
+    n_unknown_authors
+        Recordings whose recordist nobody named.
+    known
+        Whether anything but the file tells which recordings belong together: a recordist, or a value of the column that
+        the split was grouped by.
     """
 
     shared_recordings: pd.DataFrame
@@ -42,19 +53,19 @@ class LeakReport:
     identical_files: pd.DataFrame
     same_audio: pd.DataFrame | None
     n_unknown_authors: int = 0
+    known: bool = True
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is shared that could flatter the score."""
-        same = 0 if self.same_audio is None else len(self.same_audio)
-        return not (len(self.shared_recordings) or self._n_harmful or len(self.identical_files) or same)
+        """Whether it is known that nothing is shared that could flatter the score."""
+        return self.known and not self._shared()
 
     @property
     def _n_harmful(self) -> int:
         return int((~self.shared_authors["harmless"].astype(bool)).sum())
 
-    def line(self) -> str:
-        """The report in one line."""
+    def _shared(self) -> str:
+        """What is on both sides, counted; empty if nothing is."""
         parts = [
             _count(len(self.shared_recordings), "recording"),
             _count(self._n_harmful, "recordist"),
@@ -62,8 +73,14 @@ class LeakReport:
         ]
         if self.same_audio is not None:
             parts.append(_count(len(self.same_audio), "pair", "of the same sound"))
-        shared = ", ".join(part for part in parts if part)
+        return ", ".join(part for part in parts if part)
+
+    def line(self) -> str:
+        """The report in one line."""
+        shared = self._shared()
         text = f"the split leaks: {shared} on both sides" if shared else "the split does not leak"
+        if not self.known and not shared:
+            return "whether the split leaks cannot be told: no recordist is known"
         notes = []
         if harmless := len(self.shared_authors) - self._n_harmful:
             notes.append(f"{_count(harmless, 'recordist')} on both sides only by species too rare to hold out")
@@ -71,25 +88,39 @@ class LeakReport:
             notes.append(f"{_count(self.n_unknown_authors, 'recording')} by unknown recordists")
         return f"{text} ({'; '.join(notes)})" if notes else text
 
+    def __repr__(self) -> str:
+        """The line, and the head of each table that holds something."""
+        tables = {name: table for name, table in self._tables().items() if table is not None and len(table)}
+        parts = [f"{name.replace('_', ' ')} ({len(table)}):\n{table.head(_SHOWN)}" for name, table in tables.items()]
+        return "\n".join([self.line(), *parts])
+
+    def _tables(self) -> dict[str, pd.DataFrame | None]:
+        names = ("shared_recordings", "shared_authors", "identical_files", "same_audio")
+        return {name: getattr(self, name) for name in names}
+
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON can hold it."""
-        tables = ("shared_recordings", "shared_authors", "identical_files", "same_audio")
-        found = {name: getattr(self, name) for name in tables}
-        out: dict[str, Any] = {"ok": self.ok, "line": self.line(), "n_unknown_authors": self.n_unknown_authors}
-        return out | {name: None if table is None else table.to_dict("records") for name, table in found.items()}
+        out: dict[str, Any] = {"ok": self.ok, "line": self.line(), "known": self.known}
+        out["n_unknown_authors"] = self.n_unknown_authors
+        rows = {name: None if table is None else table.to_dict("records") for name, table in self._tables().items()}
+        return out | rows
 
 
 def _count(n: int, noun: str, rest: str = "") -> str:
     return "" if n == 0 else f"{n} {noun}{'' if n == 1 else 's'} {rest}".rstrip()
 
 
-def leak_report(recordings: pd.DataFrame, is_valid: np.ndarray, *, audio: bool = False) -> LeakReport:
+def leak_report(
+    recordings: pd.DataFrame, is_valid: np.ndarray, *, group: str = "author", audio: bool = False
+) -> LeakReport:
     """What the two sides of a split share.
 
     Parameters
     ----------
     is_valid
         bool (n_recordings,): True in validation.
+    group
+        The column that the split kept together, see :func:`~birdfast.recordings.folds.assign_folds`.
     audio
         Decode files of equal length, too, and compare the sound (finds a WAV and its FLAC copy); slower.
 
@@ -110,7 +141,8 @@ def leak_report(recordings: pd.DataFrame, is_valid: np.ndarray, *, audio: bool =
         sound = sound[[pair not in known for pair in sound.itertuples(index=False, name=None)]].reset_index(drop=True)
     authors = _shared_authors(recordings, is_valid)
     unknown_authors = int(recordings["author"].isna().sum()) if "author" in recordings else len(recordings)
-    return LeakReport(shared, authors, identical, sound, unknown_authors)
+    told = any(recordings[name].notna().any() for name in {"author", group} & set(recordings.columns))
+    return LeakReport(shared, authors, identical, sound, unknown_authors, told)
 
 
 def _shared(values: pd.Series, is_valid: np.ndarray) -> pd.DataFrame:

@@ -5,12 +5,12 @@ import pandas as pd
 import torch
 from fastai.data.block import CategoryBlock, DataBlock, MultiCategoryBlock, TransformBlock
 from fastai.data.transforms import ColSplitter
-from fastai.torch_core import default_device
+from fastai.torch_core import default_device, num_distrib
 from fastcore.foundation import L
 
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
-from birdfast.recipe import get_recipe, lr_too_low
+from birdfast.recipe import epoch_steps, get_recipe, lr_too_low
 from birdfast.recordings.audio import read_headers, window_starts
 from birdfast.recordings.bad_files import BadFiles
 from birdfast.recordings.cache import check_place
@@ -176,7 +176,7 @@ def bird_dls(
     block = bird_block(recipe, source.classes, bad_files, reader)
     dls = _dataloaders(block, clips, weights, recipe, num_workers, device)
     dls.recipe, dls.source, dls.clips, dls.bad_files = recipe, source, clips, bad_files
-    dls.leaks = leak_report(recordings, is_valid)
+    dls.leaks = leak_report(recordings, is_valid, group=recipe.group)
     _introduce(dls, recordings, is_valid)
     return dls
 
@@ -197,7 +197,7 @@ def _check_train(train, recipe):
     if len(train) < recipe.batch_size:
         raise BirdfastError(
             f"{len(train)} training recordings are fewer than batch_size={recipe.batch_size}: "
-            f"give batch_size={max(1, len(train) // 4)} or more recordings"
+            f"give batch_size={epoch_steps(len(train), recipe.batch_size)[1]} or more recordings"
         )
 
 
@@ -215,13 +215,24 @@ def _introduce(dls, recordings, is_valid):
     "Say what was found"
     source, n_valid = dls.source, int(is_valid.sum())
     authors = recordings["author"].nunique()
+    by = f" by {authors} recordists" if authors else ", recordists unknown"
     note(
         f"{source.layout}: {len(source.classes)} classes, {len(recordings)} recordings "
-        f"({len(recordings) - n_valid} to train, {n_valid} to validate) by {authors} recordists; device {dls.device}"
+        f"({len(recordings) - n_valid} to train, {n_valid} to validate){by}; device {dls.device}"
     )
     note(dls.leaks.line())
+    if not dls.leaks.known:
+        note("name the column of recordists (author), or another whose equal values belong together (group)")
+    _note_steps(len(recordings) - n_valid, dls.recipe)
     if lr_too_low(dls.recipe.lr, len(recordings)):
         note(
             f"lr={dls.recipe.lr:g} suits tens of thousands of recordings, not {len(recordings)}: "
             "consider lr='auto', or recipe='small'"
         )
+
+
+def _note_steps(n_train, recipe):
+    "Say how many steps an epoch has, and what to do where they are few"
+    steps, smaller = epoch_steps(n_train // max(1, num_distrib()), recipe.batch_size)
+    few = f": few to learn from, consider batch_size={smaller}" if smaller else ""
+    note(f"{steps} (batch_size={recipe.batch_size}){few}")

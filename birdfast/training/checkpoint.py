@@ -52,6 +52,8 @@ class StopOnBadFiles(Callback):
 class Checkpoints(Callback):
     "The last and the best weights, the history and where the run stands, written each epoch so that a kill loses nothing"
 
+    # `epoch` counts from 0 in history.csv and state.json, as in fastai; what people are shown counts from 1.
+
     order = 65  # after the Recorder (50) has logged the epoch
 
     def __init__(self, folder, monitor="roc_auc", history=(), state=None):

@@ -75,6 +75,11 @@ def test_a_run_leaves_what_it_should(trained):
     assert table["support"].sum() == summary["n_valid"]
 
 
+def test_the_best_epoch_counts_from_1(trained):
+    assert json.loads((trained / "summary.json").read_text())["best_epoch"] == 1
+    assert pd.read_csv(trained / "history.csv")["epoch"].tolist() == [0]
+
+
 def test_the_summary_is_the_last_line_of_the_history(trained):
     history = pd.read_csv(trained / "history.csv").iloc[-1]
     for name, value in json.loads((trained / "summary.json").read_text())["metrics"].items():

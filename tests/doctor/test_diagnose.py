@@ -31,7 +31,7 @@ def run(tmp_path):
         table = pd.DataFrame({"epoch": np.arange(len(train)), **columns})
         table.to_csv(folder / "history.csv", index=False)
         (folder / "state.json").write_text(json.dumps({"epoch": len(train) - 1, "epochs": len(train), "lr": lr}))
-        numbers = {"source": "data/birds", "n_classes": n_classes, "n_train": n_train, "n_valid": 100, **data}
+        numbers = {"source": "data/birds", "n_classes": n_classes, "n_train": n_train, "n_valid": 100} | data
         (folder / "data.json").write_text(json.dumps(numbers))
         RECIPES[recipe].with_(lr=lr).save(folder / "recipe.toml")
         return diagnose(folder)
@@ -132,6 +132,53 @@ def test_random_weights_on_little_data(run, tmp_path):
     assert "random weights" in again.message
     assert "recipe.toml" in again.remedy  # the recipe is no preset any more
     assert "--weights pretrained" in again.remedy
+
+
+def test_few_right_of_few_is_not_learning(run):
+    """3 of 15 among 10 classes, twice chance: guessing does as well in one of five epochs."""
+    accuracy, auc = line(1 / 15, 3 / 15), line(0.5, 0.68)
+    report = run(FALLING, FALLING + 0.2, accuracy, auc, n_classes=10, n_train=60, n_valid=15)
+    learned = report["learned"]
+    assert learned.status == "fail" and "begun to learn" not in learned.message
+    assert "3 of 15 right, one recording is worth 6.7%" in learned.message
+    assert "labels" not in report
+    assert "15 validation recordings are too few" in report["advice"].message
+    folder = Path(report.subject)
+    RECIPES["improved"].with_(weights="random").save(folder / "recipe.toml")
+    advice = diagnose(folder)["advice"]
+    assert "60 recordings are too few to start from random weights; and 15 validation" in advice.message
+
+
+def test_the_same_share_of_many_is_learning(run):
+    accuracy, auc = line(0.1, 0.2), line(0.5, 0.68)
+    learned = run(FALLING, FALLING + 0.2, accuracy, auc, n_classes=10, n_train=600, n_valid=500)["learned"]
+    assert learned.status == "ok" and learned.details["by_chance"] < 0.001
+    assert "one recording" not in learned.message
+
+
+def test_many_right_of_few_is_learning(run):
+    accuracy, auc = line(0.1, 10 / 15), line(0.5, 0.9)
+    learned = run(FALLING, FALLING + 0.2, accuracy, auc, n_classes=10, n_train=60, n_valid=15)["learned"]
+    assert learned.status == "ok" and "10 of 15 right" in learned.message
+
+
+def test_begun_from_random_weights(run):
+    report = run(FALLING, FALLING + 0.2, np.full(EPOCHS, 0.006), np.full(EPOCHS, 0.7), n_train=300)
+    assert "begun to learn" in report["learned"].message
+    folder = Path(report.subject)
+    RECIPES["baseline"].with_(weights="random").save(folder / "recipe.toml")
+    assert "random weights" in diagnose(folder)["advice"].message
+
+
+def test_epochs_count_from_1(run):
+    valid = np.concatenate([np.linspace(5.2, 3.0, 5), np.linspace(3.2, 6.0, 5)])
+    report = run(FALLING, valid, np.full(EPOCHS, 0.3), np.full(EPOCHS, 0.8))
+    assert "lowest in epoch 5 (3.000)" in report["overfit"].message
+
+
+def test_the_epoch_that_diverged_counts_from_1(run):
+    report = run(np.append(FALLING[:-1], np.nan), FALLING, np.full(EPOCHS, 0.005), np.full(EPOCHS, 0.5))
+    assert "in epoch 10:" in report["loss"].message
 
 
 def test_bad_files_are_counted(run):

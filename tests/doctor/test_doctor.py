@@ -19,7 +19,7 @@ RATE = 8000
 
 @pytest.fixture
 def recipe(tiny_recipe) -> Recipe:
-    return tiny_recipe.with_(batch_size=4)
+    return tiny_recipe.with_(batch_size=3)
 
 
 def write(path: Path, samples: np.ndarray) -> Path:
@@ -47,8 +47,8 @@ def sick(tiny_birds, tmp_path) -> Path:
     return root
 
 
-def test_healthy_data_passes(tiny_birds, recipe):
-    report = examine(tiny_birds, recipe=recipe)
+def test_healthy_data_passes(tiny_table, recipe):
+    report = examine(tiny_table, recipe=recipe)
     assert report.ok
     assert {f.status for f in report.findings} == {"ok"}, report.text()
     assert "30 recordings of 3 classes" in report["data"].message
@@ -104,17 +104,36 @@ def test_one_class_only(tiny_table, recipe):
     assert "one class" in report["labels"].message
 
 
-def test_a_leak_by_the_fold_column_is_shown(tiny_table, recipe):
+def test_a_leak_by_the_fold_column_is_shown(tiny_table, recipe, tmp_path):
     table = tiny_table.assign(fold=np.arange(len(tiny_table)) % 2)  # each recordist on both sides
     report = examine(table, recipe=recipe.with_(n_folds=2))
     assert report["split"].status == "warn"
     assert "recordist0" in report["split"].message
+    assert "--fold-column none" in report["split"].remedy
+    table.to_csv(tmp_path / "birds.csv")
+    again = examine(tmp_path / "birds.csv", recipe=recipe.with_(n_folds=2), columns={"fold": "none"})
+    assert again["split"].status == "ok"
+
+
+def test_unknown_recordists_are_a_warning_with_the_remedy(tiny_birds, recipe):
+    found = examine(tiny_birds, recipe=recipe)["split"]
+    assert found.status == "warn"
+    assert "cannot be told" in found.message and "does not leak" not in found.message
+    assert "--author" in found.remedy and "group=COLUMN" in found.remedy
 
 
 def test_train_set_smaller_than_the_batch(tiny_birds, recipe):
     report = examine(tiny_birds, recipe=recipe.with_(batch_size=64))
     assert report["batch"].status == "fail"
     assert "--batch-size" in report["batch"].remedy
+
+
+def test_few_steps_an_epoch_are_a_warning(tiny_birds, recipe):
+    few = examine(tiny_birds, recipe=recipe.with_(batch_size=20))["batch"]
+    assert few.status == "warn"
+    assert few.message.startswith("1 step an epoch, 4 of 24 clips left out each time")
+    assert few.remedy.startswith("--batch-size 2,")
+    assert examine(tiny_birds, recipe=recipe)["batch"].message == "8 steps an epoch (batch_size=3)"
 
 
 def test_small_data_and_a_low_rate_advise_lr_auto(tiny_birds, recipe):

@@ -71,6 +71,15 @@ def test_padded_cmap_is_birdclef_2023s(seed, multi, padding):
     assert metrics.padded_cmap(targets, probabilities, padding=padding) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize(("n_classes", "expected"), [(10, 0.93), (206, 0.85)])
+def test_padded_cmap_is_high_by_chance_for_rare_classes(n_classes, expected):
+    rng = np.random.default_rng(0)
+    targets, draws = np.arange(n_classes), [rng.random((n_classes, n_classes)) for _ in range(20)]
+    assert np.mean([metrics.padded_cmap(targets, scores) for scores in draws]) == pytest.approx(expected, abs=0.01)
+    assert np.mean([metrics.roc_auc(targets, scores) for scores in draws]) == pytest.approx(0.5, abs=0.06)
+    assert metrics.padded_cmap([[1, 0]], [[0.9, 0.5]]) == 1.0  # the second class has no positive
+
+
 def test_padded_cmap_without_padding_counts_absent_classes_as_zero():
     assert metrics.padded_cmap([[1, 0], [0, 0]], [[0.9, 0.2], [0.1, 0.3]], padding=0) == 0.5
 

@@ -28,6 +28,15 @@ def test_named_columns_win():
     assert renamed.loc[0, ["path", "primary_label", "label"]].tolist() == ["a.wav", "wren", "no"]
 
 
+def test_a_column_is_left_out():
+    table = pd.DataFrame({"file": ["a.wav"], "label": ["wren"], "fold": [1], "author": ["Ann"]})
+    found = find_columns(Columns(fold="none"), list(table), "x.csv")
+    recordings = tidy(rename(table, found), root=Path("/data"), where="x.csv")
+    assert recordings["fold"].isna().all() and recordings["author"].tolist() == ["Ann"]
+    with pytest.raises(BirdfastError, match="column of x.csv given as label"):
+        find_columns(Columns(label="none"), list(table), "x.csv")
+
+
 def test_missing_columns_say_what_there_is():
     with pytest.raises(BirdfastError, match=r"x.csv has no column for the label: name it with label=.*wav, bird"):
         find_columns(Columns(file="wav"), ["wav", "bird"], "x.csv")

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from birdfast.recordings.folds import leak_report, split
+from birdfast.recordings.leaks import recording_ids
 from birdfast.recordings.tables import read_source
 
 
@@ -51,6 +52,48 @@ def test_the_same_number_in_two_folders_is_shared():
     report = leak_report(table, np.array([True, False]))
     assert report.shared_recordings["recording"].tolist() == ["XC12"]
     assert "2 recordings by unknown recordists" in report.line()
+
+
+def test_no_leak_is_claimed_where_no_recordist_is_known(four):
+    for table in (four.assign(author=pd.NA), four.drop(columns="author")):
+        report = leak_report(table, IS_VALID)
+        assert not report.known and not report.ok
+        assert report.line() == "whether the split leaks cannot be told: no recordist is known"
+        assert report.to_dict()["known"] is False
+
+
+def test_what_is_shared_is_said_though_no_recordist_is_known(four):
+    four.loc[1, "path"] = four.loc[0, "path"]
+    assert "the split leaks: 1 recording on both sides" in leak_report(four.assign(author=pd.NA), IS_VALID).line()
+
+
+def test_a_column_to_group_by_stands_in_for_recordists(four):
+    table = four.assign(author=pd.NA, site=["p", "q", "r", "s"])
+    assert leak_report(table, IS_VALID, group="site").ok
+    assert not leak_report(table.assign(site=pd.NA), IS_VALID, group="site").known
+
+
+def test_clips_of_one_source_by_the_names_of_esc():
+    names = ["1-100032-A.ogg", "1-100032-B.ogg", "1-137-A-32.wav", "1-12-A.wav", "x-100032-A.ogg"]
+    ids = recording_ids(pd.Series([f"/esc/dog/{name}" for name in names]))
+    assert ids.tolist()[:3] == ["freesound 100032", "freesound 100032", "freesound 137"]
+    assert ids.tolist()[3:] == ["/esc/dog/1-12-A.wav", "/esc/dog/x-100032-A.ogg"]
+
+
+def test_no_source_of_esc10_is_on_both_sides(shared_data):
+    recordings = read_source(shared_data / "esc10").recordings
+    sources = recordings["path"].str.extract(r"-(\d+)-", expand=False)
+    is_valid = split(recordings)
+    assert not set(sources[is_valid]) & set(sources[~is_valid])
+    assert not leak_report(recordings, is_valid).known
+
+
+def test_printed_it_reads_as_the_line_and_what_is_shared(four):
+    assert str(leak_report(four, IS_VALID)) == "the split does not leak"
+    four.loc[3, "author"] = "v"
+    text = str(leak_report(four, IS_VALID))
+    assert text.startswith("the split leaks: 1 recordist on both sides\nshared authors (1):\n")
+    assert "LeakReport(" not in text
 
 
 def test_shared_recordists(four):

@@ -121,6 +121,27 @@ def test_too_few_recordings_for_a_batch(tiny_birds, tiny_recipe):
         bird_dls(tiny_birds, tiny_recipe.with_(batch_size=512))
 
 
+def test_few_steps_are_said_with_a_batch_size_that_gives_enough(tiny_birds, tiny_recipe, capsys):
+    few = bird_dls(tiny_birds, tiny_recipe.with_(batch_size=20))
+    said = capsys.readouterr().err
+    assert len(few.train) == 1
+    assert "1 step an epoch, 4 of 24 clips left out each time (batch_size=20): few to learn from" in said
+    assert "consider batch_size=2\n" in said
+    enough = bird_dls(tiny_birds, tiny_recipe.with_(batch_size=2))
+    assert len(enough.train) == 12
+    assert "12 steps an epoch (batch_size=2)\n" in capsys.readouterr().err
+
+
+def test_unknown_recordists_are_said(tiny_birds, tiny_table, tiny_recipe, capsys):
+    bird_dls(tiny_birds, tiny_recipe)
+    said = capsys.readouterr().err
+    assert "recordists unknown; device" in said and "0 recordists" not in said
+    assert "cannot be told" in said and "(author)" in said
+    bird_dls(tiny_table, tiny_recipe)
+    said = capsys.readouterr().err
+    assert " by 5 recordists; device" in said and "the split does not leak" in said
+
+
 def test_show_batch_draws_spectrograms_with_labels(dls):
     dls.show_batch(max_n=4)
     titles = [ax.get_title() for ax in plt.gcf().axes]
