@@ -13,6 +13,7 @@ from birdfast.errors import BirdfastError, unknown
 
 Pad = Literal["repeat", "end", "center"]
 Normalize = Literal["standard", "minmax", "none"]
+Loss = Literal["auto", "ce", "bce", "focal", "bce_focal", "asymmetric", "soft_auc", "soft_auc_bce"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,7 @@ class Recipe:
     task: Literal["single", "multi"] = "single"  # one species a clip, or any number
     secondary: Literal["ignore", "weight", "mask"] = "ignore"  # what secondary labels become (task "multi")
     secondary_weight: float = 0.5  # the target of a secondary label when secondary="weight"
+    no_call: bool = False  # learn clips without a call as a class of their own, which inference drops (2024 1st)
     activation: Literal["softmax", "sigmoid"] = "softmax"  # logits to probabilities, in validation and inference
 
     # sampling: weight of a recording = count(species) ** -power, counts limited to [floor, cap]
@@ -58,6 +60,15 @@ class Recipe:
     freq_mask_width: int = 10  # mel bands, the widest
     mask_p: float = 0.5  # probability that a spectrogram is masked at all
     mixup_alpha: float = 0.0  # Beta(alpha, alpha) of MixUp; 0: off
+    gain_db: float = 0.0  # dB, the most that a waveform gets louder or softer (2023 2nd: 12 to 15); 0: off
+    filter_p: float = 0.0  # probability of a random filter of four bands, -20 to 0 dB (2023 1st, 2025 2nd); 0: off
+    background: str = ""  # a folder of sound without calls, mixed into clips (2023 1st); "": off
+    background_p: float = 0.5  # probability that a clip gets background
+    background_snr_low: float = 3.0  # dB of the clip above its background, from (2023 2nd) ...
+    background_snr_high: float = 30.0  # ... to
+    wave_mix: float = 0.0  # probability that a waveform is mixed with another's (2023 1st, 2025 1st: 0.5); 0: off
+    wave_mix_alpha: float = 0.0  # Beta(alpha, alpha) of the shares; 0: half of each (2025 1st, 2026 1st)
+    wave_mix_labels: Literal["union", "interpolate"] = "union"  # "union": both species count in full (2023 1st)
 
     # model
     backbone: str = "tf_efficientnet_lite0"  # any timm name
@@ -66,7 +77,8 @@ class Recipe:
     dropout: float = 0.2
     drop_path: float = 0.0
 
-    # loss
+    # loss; "auto": cross-entropy for one species a clip, BCE for many
+    loss: Loss = "auto"  # "ce": BirdCLEF 2024 to 2026 1st; "bce_focal": 2023 1st; "soft_auc": 2025 4th, large batches
     label_smoothing: float = 0.0
 
     # schedule
@@ -143,13 +155,16 @@ def _check_type(name: str, value: Any, hint: Any) -> None:
     options = [option for part in (hint, *get_args(hint)) for option in get_args(part) if isinstance(option, str)]
     if isinstance(value, str) and (value in options or hint is str):
         return
+    if hint is bool and isinstance(value, bool):
+        return
     numbers = {part for part in (hint, *get_args(hint)) if part in (int, float)}
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if numbers and is_number and (float in numbers or isinstance(value, int)):
         return
     if isinstance(value, str) and options and not numbers:
         raise unknown(f"value for the recipe's {name}", value, options)
-    wanted = " or ".join([repr(o) for o in options] + sorted(n.__name__ for n in numbers)) or "a string"
+    other = "true or false" if hint is bool else "a string"
+    wanted = " or ".join([repr(o) for o in options] + sorted(n.__name__ for n in numbers)) or other
     raise BirdfastError(f"the recipe's {name} must be {wanted}, not {value!r}")
 
 
@@ -169,12 +184,25 @@ def _check_values(r: Recipe) -> None:
             raise BirdfastError(f"the recipe's {name} must not exceed {most:,}, it is {getattr(r, name):g}")
     if r.lr != "auto" and not 0 < float(r.lr) < 10:
         raise BirdfastError(f"the recipe's lr must be a number above 0 or 'auto', not {r.lr}")
-    for name in ("label_smoothing", "mask_p", "dropout", "drop_path", "max_bad", "secondary_weight", "warmup"):
+    for name in ("label_smoothing", "mask_p", "dropout", "drop_path", "max_bad", "secondary_weight", "warmup",
+                 "filter_p", "background_p", "wave_mix"):  # fmt: skip
         if not 0 <= getattr(r, name) <= 1:
             raise BirdfastError(f"the recipe's {name} must lie between 0 and 1, not {getattr(r, name)}")
-    for name in ("sampling_power", "time_masks", "freq_masks", "mixup_alpha", "weight_decay"):
+    for name in (
+        "sampling_power",
+        "time_masks",
+        "freq_masks",
+        "mixup_alpha",
+        "weight_decay",
+        "gain_db",
+        "wave_mix_alpha",
+    ):
         if getattr(r, name) < 0:
             raise BirdfastError(f"the recipe's {name} must not be negative, it is {getattr(r, name)}")
+    if r.background_snr_low > r.background_snr_high:
+        raise BirdfastError(
+            f"background_snr_low ({r.background_snr_low:g} dB) must not exceed background_snr_high ({r.background_snr_high:g} dB)"
+        )
     if not 0 <= r.fmin < r.fmax:
         raise BirdfastError(f"fmin ({r.fmin} Hz) must lie below fmax ({r.fmax} Hz)")
     if r.sample_rate < 2 * r.fmax:
@@ -192,6 +220,18 @@ def _check_values(r: Recipe) -> None:
         raise BirdfastError(f"secondary={r.secondary!r} needs task='multi': a single-label clip has one species only")
     if r.task == "multi" and r.activation == "softmax":
         raise BirdfastError("task='multi' needs activation='sigmoid': several species may sing at once")
+    _check_loss(r)
+
+
+def _check_loss(r: Recipe) -> None:
+    if r.loss not in ("auto", "ce") and r.activation == "softmax":
+        raise BirdfastError(
+            f"loss={r.loss!r} trains each class by itself: it needs activation='sigmoid', not 'softmax'"
+        )
+    if r.loss.startswith("soft_auc") and r.batch_size == 1:
+        raise BirdfastError(
+            f"loss={r.loss!r} compares the clips of a batch: batch_size=1 holds no pair, give 32 or more"
+        )
 
 
 # What the failing notebook did: a constant 1e-3, nothing against over-fitting or imbalance.

@@ -50,6 +50,13 @@ def test_baseline_and_improved_differ_just_in_the_remedies():
         ({"fold": 5}, "fold must lie between"),
         ({"secondary": "mask"}, "needs task='multi'"),
         ({"task": "multi"}, "needs activation='sigmoid'"),
+        ({"wave_mix": 1.5}, "wave_mix must lie between 0 and 1"),
+        ({"gain_db": -3.0}, "gain_db must not be negative"),
+        ({"background_snr_low": 40.0}, "background_snr_low .40 dB. must not exceed"),
+        ({"no_call": 1}, "no_call must be true or false"),
+        ({"loss": "focl"}, "did you mean 'focal'"),
+        ({"loss": "focal"}, "needs activation='sigmoid', not 'softmax'"),
+        ({"loss": "soft_auc", "activation": "sigmoid", "batch_size": 1}, "holds no pair"),
     ],
 )
 def test_a_wrong_knob_is_a_sentence(knobs, message):

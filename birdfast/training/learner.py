@@ -18,9 +18,10 @@ from birdfast.models.backbone import create_model
 from birdfast.models.losses import create_loss
 from birdfast.notes import note
 from birdfast.recordings.audio import get_audio_files, read_header, window_starts
+from birdfast.training.augment import WaveMix
 from birdfast.training.checkpoint import Checkpoints, SeedEpochs, StopOnBadFiles, load_last, read_state, seed_draws
 from birdfast.training.gpu import FusedAdam, SmoothLoss, for_gpu
-from birdfast.training.metrics import bird_metrics, per_recording
+from birdfast.training.metrics import bird_metrics, of_classes, per_recording
 from birdfast.training.mixup import MixUp
 from birdfast.training.transforms import AudioToSpec, ReadClip
 
@@ -92,11 +93,12 @@ class BirdLearner(Learner):
         return super().lr_find(start_lr, end_lr, num_it, suggest_funcs=suggest_funcs, **kwargs)
 
     def find_lr(self):
-        'The recipe\'s learning rate; for "auto", what lr_find suggests with MixUp off, whose noise hides the curve'
+        'The recipe\'s learning rate; for "auto", what lr_find suggests with the mixing off, whose noise hides the curve'
         if self.recipe.lr != "auto":
             return float(self.recipe.lr)
         seed_draws(self.dls, self.recipe.seed)
-        with self.no_logging(), self.removed_cbs([cb for cb in self.cbs if isinstance(cb, MixUp)]):
+        mixups = [cb for cb in self.cbs if isinstance(cb, MixUp)]
+        with self.no_logging(), self.removed_cbs(mixups), without_wave_mix(self.dls):
             found = self.lr_find(show_plot=False)
         note(f"lr_find suggests {found.edge:.2g}")
         return float(found.edge)
@@ -110,7 +112,13 @@ class BirdLearner(Learner):
         "(targets, probabilities) of the validation recordings, the windows of each averaged"
         with self.no_bar(), self.no_logging():
             probabilities, targets = self.get_preds(dl=self.dls.valid)
-        return per_recording(targets.numpy(), probabilities.numpy(), self.dls.valid.items, self.dls.bad_files)
+        scores = per_recording(targets.numpy(), probabilities.numpy(), self.dls.valid.items, self.dls.bad_files)
+        return of_classes(*scores) if self.recipe.no_call else scores
+
+    @property
+    def classes(self):
+        "The classes that are predicted: the vocab, without the class of clips that hold no call"
+        return list(self.dls.vocab)[: -1 if self.recipe.no_call else None]
 
     def probabilities(self, paths, step=None):
         "Probabilities of every window of files or of a folder, a DataFrame indexed (path, start_time, end_time)"
@@ -118,14 +126,14 @@ class BirdLearner(Learner):
         with self.no_bar(), self.no_logging():
             values = self.get_preds(dl=self.dls.test_dl(windows, bs=2 * self.recipe.batch_size, num_workers=0))[0]
         index = pd.MultiIndex.from_frame(windows[["path", "start_time", "end_time"]])
-        return pd.DataFrame(values.numpy(), index=index, columns=list(self.dls.vocab))
+        return pd.DataFrame(values.numpy()[:, : len(self.classes)], index=index, columns=self.classes)
 
     def predict(self, item):
         "(label, index, probabilities) of one recording: its windows averaged"
         probabilities = torch.tensor(self.probabilities(item).to_numpy()).mean(0)
         if self.recipe.task == "multi":
             called = probabilities > 0.5
-            return [c for c, on in zip(self.dls.vocab, called) if on], called, probabilities
+            return [c for c, on in zip(self.classes, called) if on], called, probabilities
         best = probabilities.argmax()
         return self.dls.vocab[int(best)], best, probabilities
 
@@ -179,6 +187,20 @@ class BirdLearner(Learner):
                 reader.bad_files, reader.store = bad_files, store
 
 
+@contextmanager
+def without_wave_mix(dls):
+    "The batches of `dls` without WaveMix"
+    mixers = {id(t): t for dl in dls.loaders for t in dl.after_batch.fs if isinstance(t, WaveMix)}.values()
+    kept = [mixer.p_item for mixer in mixers]
+    try:
+        for mixer in mixers:
+            mixer.p_item = 0.0
+        yield
+    finally:
+        for mixer, p in zip(mixers, kept):
+            mixer.p_item = p
+
+
 def import_distributed():
     "The module that needs Accelerate"
     try:
@@ -211,13 +233,13 @@ def bird_learner(
     recipe = dls.recipe = dls.recipe.with_(**changes)
     cbs = [ChannelsLast(), *(cbs or [])]  # trains a timm EfficientNet about twice as fast on CPU
     if recipe.mixup_alpha:
-        cbs.append(MixUp(recipe.mixup_alpha))
+        cbs.append(MixUp(recipe.mixup_alpha, "union" if recipe.task == "multi" else "interpolate"))
     device = torch.device(dls.device)
     if device.type == "cuda":
         kwargs.setdefault("opt_func", FusedAdam)
     torch.manual_seed(recipe.seed)  # the head's first weights
     learn = BirdLearner(
-        dls, create_model(recipe, len(dls.vocab)), loss_func=create_loss(recipe), splitter=bird_splitter,
+        dls, create_model(recipe, len(dls.vocab) - recipe.no_call), loss_func=create_loss(recipe), splitter=bird_splitter,
         metrics=bird_metrics() if metrics is None else metrics, cbs=cbs, wd=recipe.weight_decay, path=path or Path(), **kwargs,
     )  # fmt: skip
     learn.recipe, learn.recorder.smooth_loss = recipe, SmoothLoss()
