@@ -27,8 +27,6 @@ _PUBLIC = {
     "birdfast.recordings.synth": ["synth"],
     "birdfast.recordings.tables": ["Source", "read_source"],
     "birdfast.spectrogram.logmel": ["LogMel"],
-    "birdfast.models.losses": ["FocalBCE", "LabelSmoothingCrossEntropy", "SmoothedBCE", "SoftAUC"],
-    "birdfast.plots": ["plot_confusion", "plot_history", "plot_ladder"],
     "birdfast.training.blocks": ["AudioBlock", "bird_block", "bird_dls"],
     "birdfast.training.learner": ["BirdLearner", "bird_learner", "edge"],
     "birdfast.training.metrics": ["bird_metrics"],

@@ -15,6 +15,10 @@ Pad = Literal["repeat", "end", "center"]
 Normalize = Literal["standard", "minmax", "none"]
 Loss = Literal["auto", "ce", "bce", "focal", "bce_focal", "asymmetric", "soft_auc", "soft_auc_bce"]
 
+# What decides how a spectrogram looks.
+SPECTROGRAM = ("sample_rate", "n_fft", "win_length", "hop_length", "n_mels", "fmin", "fmax", "power", "top_db",
+               "mel_scale", "mel_norm", "normalize")  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -27,7 +31,8 @@ class Recipe:
 
     # clip and spectrogram (the mel settings of BirdCLEF 2023 1st and 2025 2nd place)
     sample_rate: int = 32_000  # Hz
-    duration: float = 5.0  # s, of a clip and of a window
+    duration: float = 5.0  # s, of what the model hears
+    window: float = 0.0  # s, of a scored window in the middle of it; 0: all of `duration`
     pad: Pad = "repeat"  # how a recording shorter than `duration` is filled
     n_fft: int = 2048  # samples
     win_length: int = 2048  # samples
@@ -72,8 +77,9 @@ class Recipe:
 
     # model
     backbone: str = "tf_efficientnet_lite0"  # any timm name
-    weights: str = "pretrained"  # "pretrained", "random" or the path of a checkpoint
-    pooling: Literal["avg", "max", "avgmax"] = "avg"
+    weights: str = "pretrained"  # "pretrained", "random" or the path of a .pth, .pt, .safetensors or bundle
+    pooling: Literal["avg", "max", "avgmax", "gem", "sed"] = "avg"  # gem: generalised mean; sed: attention over time
+    sed_frequency: Literal["mean", "gem"] = "mean"  # how "sed" pools frequency
     dropout: float = 0.2
     drop_path: float = 0.0
 
@@ -81,13 +87,25 @@ class Recipe:
     loss: Loss = "auto"  # "ce": BirdCLEF 2024 to 2026 1st; "bce_focal": 2023 1st; "soft_auc": 2025 4th, large batches
     label_smoothing: float = 0.0
 
+    # distillation: learn besides what a teacher said of the training recordings
+    distill: str = ""  # path of its values by path and start_time, .npz or .parquet; "": off
+    distill_kind: Literal["cosine", "kl", "bce"] = "cosine"  # cosine: embeddings; kl, bce: probabilities of the classes
+    distill_weight: float = 1.0  # of the distance from the teacher, beside the labels' loss
+
     # schedule
     epochs: int = 10
     batch_size: int = 32
-    lr: float | Literal["auto"] = 1e-3  # peak learning rate; "auto": what lr_find suggests
+    lr: float | Literal["auto", "backbone"] = (
+        1e-3  # peak rate; "auto": what lr_find suggests; "backbone": models/defaults.py
+    )
+    body_lr: float = 1.0  # the backbone's learning rate as a share of the head's, which is `lr`
     schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
     warmup: float = 0.25  # share of one_cycle spent rising
     weight_decay: float = 0.01
+    ema: float = 0.0  # decay of an exponential moving average of the weights, as 0.999; 0: off
+    swa: float = (
+        0.0  # share of the last epochs whose weights are averaged; 0: off; wants a rate that stays up: "constant"
+    )
     seed: int = 0
 
     # validation: every full window of a recording, averaged
@@ -126,9 +144,11 @@ class Recipe:
 
     @classmethod
     def load(cls, path: str | Path) -> Recipe:
-        """Read what :meth:`save` wrote, or a TOML a person wrote."""
+        """Read what :meth:`save` wrote, a TOML a person wrote, or the recipe in a bundle (``.safetensors``)."""
         path = Path(path)
         try:
+            if path.suffix == ".safetensors":
+                return cls.from_dict(_bundled(path))
             text = path.read_text()
             return cls.from_dict(json.loads(text) if path.suffix == ".json" else tomllib.loads(text))
         except FileNotFoundError:
@@ -136,10 +156,48 @@ class Recipe:
         except (tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
             raise BirdfastError(f"{path} is not a recipe: {error}") from None
 
+    def with_spectrogram_of(self, path: str | Path) -> Recipe:
+        """A copy with the spectrogram of another recipe: of a bundle, or a .toml or .json with some of its knobs."""
+        path = Path(path)
+        try:
+            text = "" if path.suffix == ".safetensors" else path.read_text()
+            knobs = json.loads(text) if path.suffix == ".json" else tomllib.loads(text) if text else _bundled(path)
+        except (OSError, ValueError) as error:
+            raise BirdfastError(f"no spectrogram's knobs can be read from {path}: {error}") from None
+        return self.with_(**{name: knobs[name] for name in SPECTROGRAM if name in _known(knobs)})
+
     @property
     def n_samples(self) -> int:
         """Samples of one clip."""
         return round(self.duration * self.sample_rate)
+
+    @property
+    def scored(self) -> float:
+        """Seconds of a scored window: `window`, or all of `duration`."""
+        return self.window or self.duration
+
+    @property
+    def reach(self) -> float:
+        """Seconds that the model hears before a scored window, and after it."""
+        return (self.duration - self.scored) / 2
+
+
+def bundle_knobs(path: Path) -> dict[str, Any] | None:
+    """The recipe's knobs in the header of a ``.safetensors``; None where it carries none, as other people's files."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        try:
+            header = json.loads(file.read(size)) if size < _LONGEST_HEADER else {}
+            return dict(json.loads(header["__metadata__"]["birdfast"])["recipe"])
+        except (ValueError, KeyError, TypeError):
+            return None
+
+
+def _bundled(path: Path) -> dict[str, Any]:
+    knobs = bundle_knobs(path)
+    if knobs is None:
+        raise BirdfastError(f"{path} carries no recipe: give a bundle of birdfast's, or a .toml file")
+    return knobs
 
 
 def _known(knobs: dict[str, Any]) -> dict[str, Any]:
@@ -168,6 +226,8 @@ def _check_type(name: str, value: Any, hint: Any) -> None:
     raise BirdfastError(f"the recipe's {name} must be {wanted}, not {value!r}")
 
 
+_LONGEST_HEADER = 100_000_000  # bytes, safetensors' own limit
+
 # A damaged or hostile file must not make birdfast fill the memory; nobody records beyond these.
 _MOST = {"sample_rate": 1_000_000, "duration": 600, "n_fft": 65_536, "hop_length": 1_000_000, "n_mels": 2_048}
 
@@ -182,13 +242,21 @@ def _check_values(r: Recipe) -> None:
     for name, most in _MOST.items():
         if getattr(r, name) > most:
             raise BirdfastError(f"the recipe's {name} must not exceed {most:,}, it is {getattr(r, name):g}")
-    if r.lr != "auto" and not 0 < float(r.lr) < 10:
-        raise BirdfastError(f"the recipe's lr must be a number above 0 or 'auto', not {r.lr}")
-    for name in ("label_smoothing", "mask_p", "dropout", "drop_path", "max_bad", "secondary_weight", "warmup",
+    if not isinstance(r.lr, str) and not 0 < r.lr < 10:
+        raise BirdfastError(f"the recipe's lr must be a number above 0, 'auto' or 'backbone', not {r.lr}")
+    if not 0 < r.body_lr <= 1:
+        raise BirdfastError(f"the recipe's body_lr must lie above 0 and not above 1, it is {r.body_lr}")
+    if not 0 <= r.ema < 1:
+        raise BirdfastError(f"the recipe's ema must lie between 0 and 1, and not be 1, it is {r.ema}")
+    if r.ema and r.swa:
+        raise BirdfastError("ema and swa are two ways to average the weights: set one of them to 0")
+    for name in ("label_smoothing", "mask_p", "dropout", "drop_path", "max_bad", "secondary_weight", "warmup", "swa",
                  "filter_p", "background_p", "wave_mix"):  # fmt: skip
         if not 0 <= getattr(r, name) <= 1:
             raise BirdfastError(f"the recipe's {name} must lie between 0 and 1, not {getattr(r, name)}")
     for name in (
+        "window",
+        "distill_weight",
         "sampling_power",
         "time_masks",
         "freq_masks",
@@ -199,6 +267,10 @@ def _check_values(r: Recipe) -> None:
     ):
         if getattr(r, name) < 0:
             raise BirdfastError(f"the recipe's {name} must not be negative, it is {getattr(r, name)}")
+    if r.window > r.duration:
+        raise BirdfastError(
+            f"a window of {r.window:g} s does not fit into a duration of {r.duration:g} s: make duration as long, or longer"
+        )
     if r.background_snr_low > r.background_snr_high:
         raise BirdfastError(
             f"background_snr_low ({r.background_snr_low:g} dB) must not exceed background_snr_high ({r.background_snr_high:g} dB)"
@@ -218,6 +290,8 @@ def _check_values(r: Recipe) -> None:
         )
     if r.secondary != "ignore" and r.task == "single":
         raise BirdfastError(f"secondary={r.secondary!r} needs task='multi': a single-label clip has one species only")
+    if r.distill and r.distill_kind == "kl" and r.task == "multi":
+        raise BirdfastError("distill_kind='kl' compares one species a clip: task='multi' wants 'bce'")
     if r.task == "multi" and r.activation == "softmax":
         raise BirdfastError("task='multi' needs activation='sigmoid': several species may sing at once")
     _check_loss(r)
@@ -259,7 +333,7 @@ FEW_STEPS = 8  # an epoch
 
 def lr_too_low(lr: float | str, n_recordings: int) -> bool:
     """Whether a rate for tens of thousands of recordings is asked of a few hundred, whose steps are too few for it."""
-    return lr != "auto" and float(lr) <= 1e-4 and n_recordings < FEW
+    return not isinstance(lr, str) and lr <= 1e-4 and n_recordings < FEW
 
 
 def epoch_steps(n_clips: int, batch_size: int) -> tuple[str, int | None]:
@@ -279,11 +353,11 @@ RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (BASELINE, IMPRO
 
 
 def get_recipe(recipe: str | Path | Recipe, **changes: Any) -> Recipe:
-    """The recipe meant by a preset's name, the path of a .toml or .json file, or a recipe; with `changes` applied."""
+    """The recipe meant by a preset's name, the path of a .toml, a .json or a bundle, or a recipe; with `changes` applied."""
     if isinstance(recipe, (str, Path)):
         if str(recipe) in RECIPES:
             recipe = RECIPES[str(recipe)]
-        elif Path(recipe).suffix in (".toml", ".json"):
+        elif Path(recipe).suffix in (".toml", ".json", ".safetensors"):
             recipe = Recipe.load(recipe)
         else:
             raise unknown("recipe", recipe, RECIPES)

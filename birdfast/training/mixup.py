@@ -42,7 +42,7 @@ class MixUp(Callback):
         self.alpha, self.labels = alpha, labels
 
     def before_batch(self):
-        lam, other = self.draw(len(self.x), self.x.device)
+        self.drawn = lam, other = self.draw(len(self.x), self.x.device)  # for what else is to be mixed alike
         x, y = self.x, self.y
         self.learn.xb = (mix(x, x[other], lam.to(x.dtype)),)
         labels = self.labels or ("union" if y.is_floating_point() else "interpolate")
