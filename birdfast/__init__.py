@@ -27,6 +27,8 @@ _PUBLIC = {
     "birdfast.recordings.synth": ["synth"],
     "birdfast.recordings.tables": ["Source", "read_source"],
     "birdfast.spectrogram.logmel": ["LogMel"],
+    "birdfast.studies.ladder": ["Ladder", "ladder"],
+    "birdfast.studies.rungs": ["RUNGS", "Rung", "ablation"],
     "birdfast.training.blocks": ["AudioBlock", "bird_block", "bird_dls"],
     "birdfast.training.learner": ["BirdLearner", "bird_learner", "edge"],
     "birdfast.training.metrics": ["bird_metrics"],
