@@ -29,6 +29,7 @@ _PUBLIC = {
     "birdfast.spectrogram.logmel": ["LogMel"],
     "birdfast.studies.ladder": ["Ladder", "ladder"],
     "birdfast.studies.rungs": ["RUNGS", "Rung", "ablation"],
+    "birdfast.training.augment": ["AddBackground", "RandomFilter", "RandomGain", "WaveMix"],
     "birdfast.training.blocks": ["AudioBlock", "bird_block", "bird_dls"],
     "birdfast.training.learner": ["BirdLearner", "bird_learner", "edge"],
     "birdfast.training.metrics": ["bird_metrics"],
