@@ -19,7 +19,7 @@ _PUBLIC = {
     "birdfast.inference.export": ["export_model"],
     "birdfast.inference.predictor": ["Predictor"],
     "birdfast.inference.run": ["predict_into"],
-    "birdfast.models.losses": ["LabelSmoothingCrossEntropy", "SmoothedBCE"],
+    "birdfast.models.losses": ["FocalBCE", "LabelSmoothingCrossEntropy", "SmoothedBCE", "SoftAUC"],
     "birdfast.plots": ["plot_confusion", "plot_history"],
     "birdfast.recipe": ["RECIPES", "Recipe", "get_recipe"],
     "birdfast.recordings.audio": ["get_audio_files", "read_clip"],

@@ -13,6 +13,7 @@ from birdfast.errors import BirdfastError, unknown
 
 Pad = Literal["repeat", "end", "center"]
 Normalize = Literal["standard", "minmax", "none"]
+Loss = Literal["auto", "ce", "bce", "focal", "bce_focal", "asymmetric", "soft_auc", "soft_auc_bce"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +67,8 @@ class Recipe:
     dropout: float = 0.2
     drop_path: float = 0.0
 
-    # loss
+    # loss; "auto": cross-entropy for one species a clip, BCE for many
+    loss: Loss = "auto"  # "ce": BirdCLEF 2024 to 2026 1st; "bce_focal": 2023 1st; "soft_auc": 2025 4th, large batches
     label_smoothing: float = 0.0
 
     # schedule
@@ -192,6 +194,18 @@ def _check_values(r: Recipe) -> None:
         raise BirdfastError(f"secondary={r.secondary!r} needs task='multi': a single-label clip has one species only")
     if r.task == "multi" and r.activation == "softmax":
         raise BirdfastError("task='multi' needs activation='sigmoid': several species may sing at once")
+    _check_loss(r)
+
+
+def _check_loss(r: Recipe) -> None:
+    if r.loss not in ("auto", "ce") and r.activation == "softmax":
+        raise BirdfastError(
+            f"loss={r.loss!r} trains each class by itself: it needs activation='sigmoid', not 'softmax'"
+        )
+    if r.loss.startswith("soft_auc") and r.batch_size == 1:
+        raise BirdfastError(
+            f"loss={r.loss!r} compares the clips of a batch: batch_size=1 holds no pair, give 32 or more"
+        )
 
 
 # What the failing notebook did: a constant 1e-3, nothing against over-fitting or imbalance.

@@ -50,6 +50,9 @@ def test_baseline_and_improved_differ_just_in_the_remedies():
         ({"fold": 5}, "fold must lie between"),
         ({"secondary": "mask"}, "needs task='multi'"),
         ({"task": "multi"}, "needs activation='sigmoid'"),
+        ({"loss": "focl"}, "did you mean 'focal'"),
+        ({"loss": "focal"}, "needs activation='sigmoid', not 'softmax'"),
+        ({"loss": "soft_auc", "activation": "sigmoid", "batch_size": 1}, "holds no pair"),
     ],
 )
 def test_a_wrong_knob_is_a_sentence(knobs, message):

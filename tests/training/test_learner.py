@@ -113,6 +113,21 @@ def test_multi_label_trains_with_unknown_targets(tiny_table, tiny_recipe):
     assert all(np.isfinite(v) for v in scores.values())
 
 
+@pytest.mark.parametrize("loss", ["focal", "bce_focal", "asymmetric", "soft_auc", "soft_auc_bce"])
+def test_it_learns_one_species_a_clip_by_a_loss_of_each_class(tiny_birds, tiny_recipe, loss):
+    recipe = tiny_recipe.with_(epochs=8, lr=0.01, time_masks=0, freq_masks=0, loss=loss, activation="sigmoid")
+    learn = learner(tiny_birds, recipe)
+    learn.fit_recipe()
+    assert learn.scores()["roc_auc"] > 0.8
+
+
+def test_it_learns_many_species_a_clip_by_cross_entropy(tiny_table, tiny_recipe):
+    recipe = tiny_recipe.with_(task="multi", activation="sigmoid", secondary="mask", loss="ce", epochs=8, lr=0.01)
+    learn = learner(tiny_table, recipe)
+    learn.fit_recipe()
+    assert learn.scores()["roc_auc"] > 0.8
+
+
 def test_edge_is_a_tenth_of_where_a_flat_curve_ends():
     lrs = torch.logspace(-4, 0, 9)
     flat = torch.tensor([5.34, 5.33, 5.30, 5.34, 5.36, 5.44, 5.5, 6.0, 9.0])  # lowest by chance, far from the edge
