@@ -45,6 +45,7 @@ class Recipe:
     task: Literal["single", "multi"] = "single"  # one species a clip, or any number
     secondary: Literal["ignore", "weight", "mask"] = "ignore"  # what secondary labels become (task "multi")
     secondary_weight: float = 0.5  # the target of a secondary label when secondary="weight"
+    no_call: bool = False  # learn clips without a call as a class of their own, which inference drops (2024 1st)
     activation: Literal["softmax", "sigmoid"] = "softmax"  # logits to probabilities, in validation and inference
 
     # sampling: weight of a recording = count(species) ** -power, counts limited to [floor, cap]
@@ -145,13 +146,17 @@ def _check_type(name: str, value: Any, hint: Any) -> None:
     options = [option for part in (hint, *get_args(hint)) for option in get_args(part) if isinstance(option, str)]
     if isinstance(value, str) and (value in options or hint is str):
         return
+    if hint is bool and isinstance(value, bool):
+        return
     numbers = {part for part in (hint, *get_args(hint)) if part in (int, float)}
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if numbers and is_number and (float in numbers or isinstance(value, int)):
         return
     if isinstance(value, str) and options and not numbers:
         raise unknown(f"value for the recipe's {name}", value, options)
-    wanted = " or ".join([repr(o) for o in options] + sorted(n.__name__ for n in numbers)) or "a string"
+    wanted = " or ".join([repr(o) for o in options] + sorted(n.__name__ for n in numbers)) or (
+        "true or false" if hint is bool else "a string"
+    )
     raise BirdfastError(f"the recipe's {name} must be {wanted}, not {value!r}")
 
 

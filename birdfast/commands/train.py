@@ -177,7 +177,7 @@ def write_results(learn: Any, out: Path, *, seconds: float) -> dict[str, Any]:
     bundle.extra |= _fit_calibration(targets, probabilities, bundle.classes)
     save_bundle(bundle, out / BUNDLE)
     learn.export(PICKLE)
-    write_tables(out, targets, probabilities, list(learn.dls.vocab), counts)
+    write_tables(out, targets, probabilities, learn.classes, counts[learn.classes])
     _write_history(out)
     bad = learn.dls.bad_files.table()
     if len(bad):

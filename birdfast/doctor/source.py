@@ -18,6 +18,7 @@ from birdfast.recipe import Recipe, get_recipe, lr_too_low
 from birdfast.recordings.audio import read_headers
 from birdfast.recordings.folds import leak_report, split
 from birdfast.recordings.labels import check_labels
+from birdfast.recordings.no_call import with_no_call
 from birdfast.recordings.tables import Source, read_source
 
 UNEQUAL = 20  # largest class over the median from which weighted sampling is advised
@@ -47,6 +48,7 @@ def examine(
     recipe = get_recipe(recipe)
     try:
         found = read_source(source, **(columns or {}))
+        found = with_no_call(found) if recipe.no_call else found
     except BirdfastError as error:
         findings = [Finding("data", "fail", str(error)), *check_machine(recipe)]
         return Report("source", _name(source), findings)

@@ -24,7 +24,8 @@ _HEADER_LIMIT = 100_000_000  # bytes, safetensors' own
 class Bundle:
     """A classifier with all that inference needs.
 
-    ``nn.Sequential(bundle.logmel, bundle.model)`` maps waveforms ``(batch, 1, time)`` to logits ``(batch, n_classes)``.
+    ``nn.Sequential(bundle.logmel, bundle.model)`` maps waveforms ``(batch, 1, time)`` to logits ``(batch, n_classes)``;
+    with the recipe's `no_call` they have one more, the last.
     """
 
     model: nn.Module
@@ -104,7 +105,8 @@ def as_bundle(model: Any) -> Bundle:
             f"a {type(model).__name__} is neither a bundle's path, a Bundle nor a learner with a recipe and classes: "
             "make the learner with bird_learner(bird_dls(...))"
         )
-    return Bundle(net, LogMel.from_recipe(recipe), [str(name) for name in vocab], recipe)
+    classes = [str(name) for name in vocab]
+    return Bundle(net, LogMel.from_recipe(recipe), classes[:-1] if recipe.no_call else classes, recipe)
 
 
 def clone(bundle: Bundle) -> nn.Sequential:

@@ -93,10 +93,11 @@ class Shipped(nn.Module):
         super().__init__()
         self.logmel = MatmulLogMel.from_recipe(bundle.recipe)
         self.model = clone(bundle)[1].cpu()
-        self.activation = bundle.recipe.activation
+        self.activation, self.no_call = bundle.recipe.activation, bundle.recipe.no_call
 
     def forward(self, waveform: Tensor) -> Tensor:
-        return probabilities(self.model(self.logmel(waveform)[:, None]), activation=self.activation)
+        logits = self.model(self.logmel(waveform)[:, None])
+        return probabilities(logits, activation=self.activation, no_call=self.no_call)
 
 
 def write_onnx(bundle: Bundle, path: Path) -> Path:

@@ -55,7 +55,8 @@ class TorchEngine:
         """Waveforms ``(n, time)`` at the recipe's rate to probabilities ``(n, n_classes)``."""
         waveform = torch.from_numpy(batch)[:, None].to(self._device)
         with torch.inference_mode(), _full_precision(self._device):
-            return probabilities(self._net(waveform), activation=self.recipe.activation).cpu().numpy()
+            logits, recipe = self._net(waveform), self.recipe
+            return probabilities(logits, activation=recipe.activation, no_call=recipe.no_call).cpu().numpy()
 
 
 def fold_batch_norm(net: nn.Module, example: Tensor) -> nn.Module:

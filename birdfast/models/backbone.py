@@ -29,7 +29,7 @@ class BirdModel(nn.Module):
 
 
 def create_model(recipe: Recipe, n_classes: int, *, weights: str | None = None) -> BirdModel:
-    """The model that `recipe` describes, for `n_classes` classes.
+    """The model that `recipe` describes, for `n_classes` classes; with `no_call` it has one more logit, the last.
 
     Parameters
     ----------
@@ -42,7 +42,8 @@ def create_model(recipe: Recipe, n_classes: int, *, weights: str | None = None) 
         For an unknown backbone (with the nearest name) and for weights that are not at hand.
     """
     body = create_backbone(recipe.backbone, weights=weights or recipe.weights, drop_path=recipe.drop_path)
-    return BirdModel(body, create_head(recipe.pooling, body.num_features, n_classes, dropout=recipe.dropout))
+    n_logits = n_classes + recipe.no_call
+    return BirdModel(body, create_head(recipe.pooling, body.num_features, n_logits, dropout=recipe.dropout))
 
 
 def create_backbone(name: str, *, weights: str = "pretrained", drop_path: float = 0.0) -> Any:

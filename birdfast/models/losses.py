@@ -210,6 +210,7 @@ def create_loss(recipe: Recipe) -> nn.Module:
     return _LOSSES[name](recipe.label_smoothing, activation=recipe.activation, single=single)  # type: ignore[call-arg]
 
 
-def probabilities(logits: Tensor, *, activation: str) -> Tensor:
-    """Logits to probabilities by the recipe's `activation`, float32."""
-    return torch.softmax(logits.float(), -1) if activation == "softmax" else torch.sigmoid(logits.float())
+def probabilities(logits: Tensor, *, activation: str, no_call: bool = False) -> Tensor:
+    """Logits to probabilities by the recipe's `activation`, float32; with the recipe's `no_call` without the last."""
+    values = torch.softmax(logits.float(), -1) if activation == "softmax" else torch.sigmoid(logits.float())
+    return values[..., :-1] if no_call else values

@@ -79,7 +79,8 @@ def read_birdclef(
     names = list(classes) if classes is not None else _classes(root, table, soundscapes)
     recordings = tidy(table.assign(path=_with_folder(table)), root=audio, where=csv.name)
     if soundscapes is not None:
-        soundscapes = soundscapes.assign(labels=only(soundscapes["labels"], names))
+        silent = soundscapes["labels"].map(len) == 0  # before other species are dropped
+        soundscapes = soundscapes.assign(labels=only(soundscapes["labels"], names), no_call=silent)
     year = _year(root, table)
     sample = root / "sample_submission.csv"
     return make_source(

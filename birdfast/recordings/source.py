@@ -29,7 +29,8 @@ class Source:
     taxonomy
         One row a class: `primary_label`, `scientific_name`, `common_name`, `class_name`, where known.
     soundscapes
-        One row a labelled window: `path`, `start_time`, `end_time`, `labels` (tuple of text; empty: no call).
+        One row a labelled window: `path`, `start_time`, `end_time`, `labels` (tuple of text; empty: no call of a
+        class), and `no_call`: whether it is marked as without any.
     unlabelled, test, sample_submission
         Where unlabelled soundscapes, test soundscapes and the sample submission lie.
     """

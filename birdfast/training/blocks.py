@@ -16,6 +16,7 @@ from birdfast.recordings.bad_files import BadFiles
 from birdfast.recordings.cache import check_place
 from birdfast.recordings.folds import leak_report, split
 from birdfast.recordings.labels import check_labels, sampling_weights, targets
+from birdfast.recordings.no_call import with_no_call
 from birdfast.recordings.tables import read_source
 from birdfast.spectrogram.logmel import LogMel
 from birdfast.training import show  # noqa: F401 - registers how fastai draws birdfast's types
@@ -160,6 +161,8 @@ def bird_dls(
     """
     recipe = get_recipe(recipe, **knobs)
     source = read_source(source, **(columns or {}))
+    if recipe.no_call:
+        source = with_no_call(source)
     check_labels(source.recordings, source.classes)
     check_place(cache_dir, source)
     bad_files = BadFiles() if bad_files is None else bad_files

@@ -20,7 +20,7 @@ from birdfast.notes import note
 from birdfast.recordings.audio import get_audio_files, read_header, window_starts
 from birdfast.training.checkpoint import Checkpoints, SeedEpochs, StopOnBadFiles, load_last, read_state, seed_draws
 from birdfast.training.gpu import FusedAdam, SmoothLoss, for_gpu
-from birdfast.training.metrics import bird_metrics, per_recording
+from birdfast.training.metrics import bird_metrics, of_classes, per_recording
 from birdfast.training.mixup import MixUp
 from birdfast.training.transforms import AudioToSpec, ReadClip
 
@@ -110,7 +110,13 @@ class BirdLearner(Learner):
         "(targets, probabilities) of the validation recordings, the windows of each averaged"
         with self.no_bar(), self.no_logging():
             probabilities, targets = self.get_preds(dl=self.dls.valid)
-        return per_recording(targets.numpy(), probabilities.numpy(), self.dls.valid.items, self.dls.bad_files)
+        scores = per_recording(targets.numpy(), probabilities.numpy(), self.dls.valid.items, self.dls.bad_files)
+        return of_classes(*scores) if self.recipe.no_call else scores
+
+    @property
+    def classes(self):
+        "The classes that are predicted: the vocab, without the class of clips that hold no call"
+        return list(self.dls.vocab)[: -1 if self.recipe.no_call else None]
 
     def probabilities(self, paths, step=None):
         "Probabilities of every window of files or of a folder, a DataFrame indexed (path, start_time, end_time)"
@@ -118,14 +124,14 @@ class BirdLearner(Learner):
         with self.no_bar(), self.no_logging():
             values = self.get_preds(dl=self.dls.test_dl(windows, bs=2 * self.recipe.batch_size, num_workers=0))[0]
         index = pd.MultiIndex.from_frame(windows[["path", "start_time", "end_time"]])
-        return pd.DataFrame(values.numpy(), index=index, columns=list(self.dls.vocab))
+        return pd.DataFrame(values.numpy()[:, : len(self.classes)], index=index, columns=self.classes)
 
     def predict(self, item):
         "(label, index, probabilities) of one recording: its windows averaged"
         probabilities = torch.tensor(self.probabilities(item).to_numpy()).mean(0)
         if self.recipe.task == "multi":
             called = probabilities > 0.5
-            return [c for c, on in zip(self.dls.vocab, called) if on], called, probabilities
+            return [c for c, on in zip(self.classes, called) if on], called, probabilities
         best = probabilities.argmax()
         return self.dls.vocab[int(best)], best, probabilities
 
@@ -217,7 +223,7 @@ def bird_learner(
         kwargs.setdefault("opt_func", FusedAdam)
     torch.manual_seed(recipe.seed)  # the head's first weights
     learn = BirdLearner(
-        dls, create_model(recipe, len(dls.vocab)), loss_func=create_loss(recipe), splitter=bird_splitter,
+        dls, create_model(recipe, len(dls.vocab) - recipe.no_call), loss_func=create_loss(recipe), splitter=bird_splitter,
         metrics=bird_metrics() if metrics is None else metrics, cbs=cbs, wd=recipe.weight_decay, path=path or Path(), **kwargs,
     )  # fmt: skip
     learn.recipe, learn.recorder.smooth_loss = recipe, SmoothLoss()

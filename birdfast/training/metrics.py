@@ -17,6 +17,7 @@ class EpochScores:
     def reset(self):
         self.probabilities, self.targets, self.seen, self.found = [], [], None, None
         self.items = self.bad = self.dl = None
+        self.no_call = False
 
     def add(self, learn):
         if learn.pred is self.seen:
@@ -26,6 +27,7 @@ class EpochScores:
         self.targets.append(learn.y.detach().as_subclass(torch.Tensor))
         self.seen, self.found, self.dl = learn.pred, None, learn.dl
         self.items, self.bad = getattr(learn.dl, "items", None), getattr(learn.dls, "bad_files", None)
+        self.no_call = getattr(getattr(learn.dls, "recipe", None), "no_call", False)
 
     def arrays(self):
         "Targets and probabilities a recording, of all processes; None before the first batch"
@@ -33,7 +35,8 @@ class EpochScores:
             targets, probabilities = (torch.cat(part).cpu().numpy() for part in (self.targets, self.probabilities))
             if hasattr(self.dl, "mine"):
                 targets, probabilities = _in_order(self.dl.mine, targets, probabilities)
-            self.found = per_recording(targets, probabilities, self.items, self.bad)
+            found = per_recording(targets, probabilities, self.items, self.bad)
+            self.found = of_classes(*found) if self.no_call else found
         return self.found
 
 
@@ -80,6 +83,14 @@ def per_recording(targets, probabilities, items=None, bad_files=None):
         keys, targets, probabilities = keys[good], targets[good], probabilities[good]
     first = np.unique(keys, return_index=True)[1]
     return targets[np.sort(first)], average_by(keys, probabilities)[1]
+
+
+def of_classes(targets, probabilities):
+    "Scores without the last class, which stands for no call and is not predicted, and without clips that have just it"
+    if targets.ndim == 2:
+        return targets[:, :-1], probabilities[:, :-1]
+    heard = targets < probabilities.shape[1] - 1
+    return targets[heard], probabilities[heard, :-1]
 
 
 def bird_metrics():

@@ -2,15 +2,20 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import torch
 from fastai.data.block import CategoryBlock, DataBlock
 from fastai.data.transforms import RandomSplitter, parent_label
 
 from birdfast.errors import BirdfastError
+from birdfast.inference.bundle import save_bundle
+from birdfast.inference.predictor import Predictor
+from birdfast.models.losses import create_loss
 from birdfast.recordings.audio import get_audio_files
 from birdfast.recordings.tables import read_source
 from birdfast.spectrogram.logmel import LogMel
 from birdfast.training.blocks import AudioBlock, bird_dls, clips_table
+from birdfast.training.learner import bird_learner
 from birdfast.training.transforms import AudioSpectrogram, AudioTensor
 
 
@@ -130,3 +135,63 @@ def test_show_batch_draws_spectrograms_with_labels(dls):
 
 def test_a_source_can_be_given_as_it_is(tiny_birds, tiny_recipe):
     assert bird_dls(read_source(tiny_birds), tiny_recipe).source.layout == "folder per class"
+
+
+@pytest.mark.parametrize(
+    ("knobs", "expected"),
+    [
+        ({"secondary": "ignore"}, 0.0),
+        ({"secondary": "weight", "secondary_weight": 1.0}, 1.0),
+        ({"secondary": "weight", "secondary_weight": 0.3}, 0.3),
+        ({"secondary": "mask"}, np.nan),
+    ],
+)
+@pytest.mark.parametrize("loss", ["bce", "ce"])
+def test_each_treatment_of_secondary_labels_reaches_the_loss(tiny_table, tiny_recipe, knobs, expected, loss):
+    table = tiny_table.assign(
+        secondary_labels=[["species2", "unknown owl"] if "species0" in p else [] for p in tiny_table["path"]]
+    )
+    recipe = tiny_recipe.with_(task="multi", activation="sigmoid", loss=loss, batch_size=16, **knobs)
+    y = bird_dls(table, recipe).train.one_batch()[1].as_subclass(torch.Tensor)
+    heard = y[:, 0] == 1
+    np.testing.assert_allclose(y[heard, 2], np.full(int(heard.sum()), expected), rtol=1e-6)
+    assert create_loss(recipe)(torch.zeros(16, 3), y).isfinite()
+
+
+@pytest.fixture
+def with_silence(tiny_table, tmp_path):
+    """The tiny birds, and ten recordings of noise labelled "nocall"."""
+    rng, rows = np.random.default_rng(0), []
+    for i in range(10):
+        soundfile.write(tmp_path / f"{i}.wav", 0.05 * rng.standard_normal(16_000), 8000)
+        rows.append((str(tmp_path / f"{i}.wav"), "nocall", [], f"recordist{i // 2}"))
+    return pd.concat([tiny_table, pd.DataFrame(rows, columns=tiny_table.columns)], ignore_index=True)
+
+
+@pytest.mark.parametrize("task", ["single", "multi"])
+def test_no_call_is_learned_and_not_predicted(with_silence, tiny_recipe, tmp_path, task):
+    activation = "softmax" if task == "single" else "sigmoid"
+    recipe = tiny_recipe.with_(task=task, activation=activation, no_call=True, epochs=12, lr=0.01, mixup_alpha=0.0)
+    learn = bird_learner(bird_dls(with_silence, recipe, device="cpu"))
+    assert list(learn.dls.vocab) == ["species0", "species1", "species2", "nocall"]
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_recipe()
+    assert learn.scores()["roc_auc"] > 0.8
+    targets, probabilities = learn.recording_scores()
+    assert probabilities.shape == (len(targets), 3)
+    assert np.isfinite(learn.scores()["accuracy"])
+
+    files = with_silence.groupby("primary_label")["path"].first()
+    own = learn.probabilities(list(files))
+    assert list(own.columns) == ["species0", "species1", "species2"]
+    silent = own.xs(files["nocall"], level="path").to_numpy()
+    heard = own.drop(files["nocall"], level="path").to_numpy()
+    assert silent.max() < heard.max(1).mean()  # the missing share went to the class that is dropped
+    save_bundle(learn, tmp_path / "birds.safetensors")
+    np.testing.assert_allclose(Predictor(tmp_path / "birds.safetensors").predict(list(files)), own, atol=1e-4)
+    assert learn.predict(files["species1"])[2].shape == (3,)
+
+
+def test_no_call_without_such_clips_is_refused(tiny_table, tiny_recipe):
+    with pytest.raises(BirdfastError, match="no_call=True needs clips without a call"):
+        bird_dls(tiny_table, tiny_recipe.with_(no_call=True))
