@@ -154,9 +154,8 @@ def _check_type(name: str, value: Any, hint: Any) -> None:
         return
     if isinstance(value, str) and options and not numbers:
         raise unknown(f"value for the recipe's {name}", value, options)
-    wanted = " or ".join([repr(o) for o in options] + sorted(n.__name__ for n in numbers)) or (
-        "true or false" if hint is bool else "a string"
-    )
+    other = "true or false" if hint is bool else "a string"
+    wanted = " or ".join([repr(o) for o in options] + sorted(n.__name__ for n in numbers)) or other
     raise BirdfastError(f"the recipe's {name} must be {wanted}, not {value!r}")
 
 

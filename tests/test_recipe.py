@@ -50,6 +50,7 @@ def test_baseline_and_improved_differ_just_in_the_remedies():
         ({"fold": 5}, "fold must lie between"),
         ({"secondary": "mask"}, "needs task='multi'"),
         ({"task": "multi"}, "needs activation='sigmoid'"),
+        ({"no_call": 1}, "no_call must be true or false"),
         ({"loss": "focl"}, "did you mean 'focal'"),
         ({"loss": "focal"}, "needs activation='sigmoid', not 'softmax'"),
         ({"loss": "soft_auc", "activation": "sigmoid", "batch_size": 1}, "holds no pair"),

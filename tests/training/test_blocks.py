@@ -8,7 +8,8 @@ from fastai.data.block import CategoryBlock, DataBlock
 from fastai.data.transforms import RandomSplitter, parent_label
 
 from birdfast.errors import BirdfastError
-from birdfast.inference.bundle import save_bundle
+from birdfast.inference.bundle import as_bundle, save_bundle
+from birdfast.inference.export import Shipped
 from birdfast.inference.predictor import Predictor
 from birdfast.models.losses import create_loss
 from birdfast.recordings.audio import get_audio_files
@@ -148,9 +149,8 @@ def test_a_source_can_be_given_as_it_is(tiny_birds, tiny_recipe):
 )
 @pytest.mark.parametrize("loss", ["bce", "ce"])
 def test_each_treatment_of_secondary_labels_reaches_the_loss(tiny_table, tiny_recipe, knobs, expected, loss):
-    table = tiny_table.assign(
-        secondary_labels=[["species2", "unknown owl"] if "species0" in p else [] for p in tiny_table["path"]]
-    )
+    others = [["species2", "unknown owl"] if "species0" in path else [] for path in tiny_table["path"]]
+    table = tiny_table.assign(secondary_labels=others)
     recipe = tiny_recipe.with_(task="multi", activation="sigmoid", loss=loss, batch_size=16, **knobs)
     y = bird_dls(table, recipe).train.one_batch()[1].as_subclass(torch.Tensor)
     heard = y[:, 0] == 1
@@ -189,6 +189,7 @@ def test_no_call_is_learned_and_not_predicted(with_silence, tiny_recipe, tmp_pat
     assert silent.max() < heard.max(1).mean()  # the missing share went to the class that is dropped
     save_bundle(learn, tmp_path / "birds.safetensors")
     np.testing.assert_allclose(Predictor(tmp_path / "birds.safetensors").predict(list(files)), own, atol=1e-4)
+    assert Shipped(as_bundle(learn))(torch.zeros(1, 8000)).shape == (1, 3)
     assert learn.predict(files["species1"])[2].shape == (3,)
 
 
