@@ -60,6 +60,15 @@ class Recipe:
     freq_mask_width: int = 10  # mel bands, the widest
     mask_p: float = 0.5  # probability that a spectrogram is masked at all
     mixup_alpha: float = 0.0  # Beta(alpha, alpha) of MixUp; 0: off
+    gain_db: float = 0.0  # dB, the most that a waveform gets louder or softer (2023 2nd: 12 to 15); 0: off
+    filter_p: float = 0.0  # probability of a random filter of four bands, -20 to 0 dB (2023 1st, 2025 2nd); 0: off
+    background: str = ""  # a folder of sound without calls, mixed into clips (2023 1st); "": off
+    background_p: float = 0.5  # probability that a clip gets background
+    background_snr_low: float = 3.0  # dB of the clip above its background, from (2023 2nd) ...
+    background_snr_high: float = 30.0  # ... to
+    wave_mix: float = 0.0  # probability that a waveform is mixed with another's (2023 1st, 2025 1st: 0.5); 0: off
+    wave_mix_alpha: float = 0.0  # Beta(alpha, alpha) of the shares; 0: half of each (2025 1st, 2026 1st)
+    wave_mix_labels: Literal["union", "interpolate"] = "union"  # "union": both species count in full (2023 1st)
 
     # model
     backbone: str = "tf_efficientnet_lite0"  # any timm name
@@ -175,12 +184,25 @@ def _check_values(r: Recipe) -> None:
             raise BirdfastError(f"the recipe's {name} must not exceed {most:,}, it is {getattr(r, name):g}")
     if r.lr != "auto" and not 0 < float(r.lr) < 10:
         raise BirdfastError(f"the recipe's lr must be a number above 0 or 'auto', not {r.lr}")
-    for name in ("label_smoothing", "mask_p", "dropout", "drop_path", "max_bad", "secondary_weight", "warmup"):
+    for name in ("label_smoothing", "mask_p", "dropout", "drop_path", "max_bad", "secondary_weight", "warmup",
+                 "filter_p", "background_p", "wave_mix"):  # fmt: skip
         if not 0 <= getattr(r, name) <= 1:
             raise BirdfastError(f"the recipe's {name} must lie between 0 and 1, not {getattr(r, name)}")
-    for name in ("sampling_power", "time_masks", "freq_masks", "mixup_alpha", "weight_decay"):
+    for name in (
+        "sampling_power",
+        "time_masks",
+        "freq_masks",
+        "mixup_alpha",
+        "weight_decay",
+        "gain_db",
+        "wave_mix_alpha",
+    ):
         if getattr(r, name) < 0:
             raise BirdfastError(f"the recipe's {name} must not be negative, it is {getattr(r, name)}")
+    if r.background_snr_low > r.background_snr_high:
+        raise BirdfastError(
+            f"background_snr_low ({r.background_snr_low:g} dB) must not exceed background_snr_high ({r.background_snr_high:g} dB)"
+        )
     if not 0 <= r.fmin < r.fmax:
         raise BirdfastError(f"fmin ({r.fmin} Hz) must lie below fmax ({r.fmax} Hz)")
     if r.sample_rate < 2 * r.fmax:

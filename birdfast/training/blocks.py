@@ -20,6 +20,7 @@ from birdfast.recordings.no_call import with_no_call
 from birdfast.recordings.tables import read_source
 from birdfast.spectrogram.logmel import LogMel
 from birdfast.training import show  # noqa: F401 - registers how fastai draws birdfast's types
+from birdfast.training.augment import check_waveforms, wave_tfms
 from birdfast.training.cached import cached_reader, is_npy, npy_headers
 from birdfast.training.loader import BirdDL
 from birdfast.training.transforms import AudioToSpec, Clip, MaskFreq, MaskTime, ReadClip
@@ -36,11 +37,12 @@ def AudioBlock(sample_rate=32_000, duration=5.0, pad="repeat", logmel=None, bad_
     return TransformBlock(item_tfms=[ReadClip(sample_rate, duration, pad, bad_files)], batch_tfms=batch_tfms)
 
 
-def recipe_audio_block(recipe, bad_files=None, reader=None):
-    "The AudioBlock that a recipe describes, SpecAugment included; `reader` in place of its ReadClip"
+def recipe_audio_block(recipe, bad_files=None, reader=None, n_classes=None):
+    "The AudioBlock that a recipe describes, augmentation included; `reader` in place of its ReadClip"
     block = AudioBlock(recipe.sample_rate, recipe.duration, recipe.pad, LogMel.from_recipe(recipe), bad_files)
     if reader:
         block.item_tfms = L(reader)
+    block.batch_tfms += wave_tfms(recipe, n_classes)
     if recipe.freq_masks:
         block.batch_tfms.append(MaskFreq(recipe.freq_mask_width, recipe.freq_masks, recipe.mask_p))
     if recipe.time_masks:
@@ -80,7 +82,7 @@ def label_block(recipe, classes):
 def bird_block(recipe, classes, bad_files=None, reader=None):
     "The DataBlock of a recipe: clips table in, (AudioSpectrogram, targets) out"
     block, get_y = label_block(recipe, classes)
-    return DataBlock(blocks=(recipe_audio_block(recipe, bad_files, reader), block), get_x=row_clip, get_y=get_y,
+    return DataBlock(blocks=(recipe_audio_block(recipe, bad_files, reader, len(classes)), block), get_x=row_clip, get_y=get_y,
                      splitter=ColSplitter("is_valid"))  # fmt: skip
 
 
@@ -160,10 +162,14 @@ def bird_dls(
     The dls carry `recipe`, `source`, `clips`, `leaks` and `bad_files`.
     """
     recipe = get_recipe(recipe, **knobs)
+    if cache == "spectrogram":
+        check_waveforms(recipe, "cache='spectrogram'")
     source = read_source(source, **(columns or {}))
     if recipe.no_call:
         source = with_no_call(source)
     check_labels(source.recordings, source.classes)
+    if is_npy(source.recordings["path"]).any():
+        check_waveforms(recipe, "saved spectrograms (.npy)")
     check_place(cache_dir, source)
     bad_files = BadFiles() if bad_files is None else bad_files
     recordings = readable(source.recordings, recipe, bad_files)

@@ -18,6 +18,7 @@ from birdfast.models.backbone import create_model
 from birdfast.models.losses import create_loss
 from birdfast.notes import note
 from birdfast.recordings.audio import get_audio_files, read_header, window_starts
+from birdfast.training.augment import WaveMix
 from birdfast.training.checkpoint import Checkpoints, SeedEpochs, StopOnBadFiles, load_last, read_state, seed_draws
 from birdfast.training.gpu import FusedAdam, SmoothLoss, for_gpu
 from birdfast.training.metrics import bird_metrics, of_classes, per_recording
@@ -92,11 +93,12 @@ class BirdLearner(Learner):
         return super().lr_find(start_lr, end_lr, num_it, suggest_funcs=suggest_funcs, **kwargs)
 
     def find_lr(self):
-        'The recipe\'s learning rate; for "auto", what lr_find suggests with MixUp off, whose noise hides the curve'
+        'The recipe\'s learning rate; for "auto", what lr_find suggests with the mixing off, whose noise hides the curve'
         if self.recipe.lr != "auto":
             return float(self.recipe.lr)
         seed_draws(self.dls, self.recipe.seed)
-        with self.no_logging(), self.removed_cbs([cb for cb in self.cbs if isinstance(cb, MixUp)]):
+        mixups = [cb for cb in self.cbs if isinstance(cb, MixUp)]
+        with self.no_logging(), self.removed_cbs(mixups), without_wave_mix(self.dls):
             found = self.lr_find(show_plot=False)
         note(f"lr_find suggests {found.edge:.2g}")
         return float(found.edge)
@@ -185,6 +187,20 @@ class BirdLearner(Learner):
                 reader.bad_files, reader.store = bad_files, store
 
 
+@contextmanager
+def without_wave_mix(dls):
+    "The batches of `dls` without WaveMix"
+    mixers = {id(t): t for dl in dls.loaders for t in dl.after_batch.fs if isinstance(t, WaveMix)}.values()
+    kept = [mixer.p_item for mixer in mixers]
+    try:
+        for mixer in mixers:
+            mixer.p_item = 0.0
+        yield
+    finally:
+        for mixer, p in zip(mixers, kept):
+            mixer.p_item = p
+
+
 def import_distributed():
     "The module that needs Accelerate"
     try:
@@ -217,7 +233,7 @@ def bird_learner(
     recipe = dls.recipe = dls.recipe.with_(**changes)
     cbs = [ChannelsLast(), *(cbs or [])]  # trains a timm EfficientNet about twice as fast on CPU
     if recipe.mixup_alpha:
-        cbs.append(MixUp(recipe.mixup_alpha))
+        cbs.append(MixUp(recipe.mixup_alpha, "union" if recipe.task == "multi" else "interpolate"))
     device = torch.device(dls.device)
     if device.type == "cuda":
         kwargs.setdefault("opt_func", FusedAdam)

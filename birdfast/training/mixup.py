@@ -5,46 +5,49 @@ from fastai.callback.core import Callback
 from torch.distributions import Beta
 
 from birdfast.errors import BirdfastError
+from birdfast.models.losses import soft_targets
 from birdfast.spectrogram.functional import mix, union
 
 
-def _sent(numbers, device):
+def sent(numbers, device):
     "On `device`, without waiting for it; drawn on the CPU, they are the same on all devices"
     pinned = numbers.pin_memory() if device.type == "cuda" else numbers
     return pinned.to(device, non_blocking=True)
 
 
+def draw_lam(alpha, n):
+    "Shares `(n,)` of Beta(alpha, alpha), at least one half, so that an item keeps its place"
+    lam = Beta(alpha, alpha).sample((n,))
+    return torch.maximum(lam, 1 - lam)
+
+
+def mix_targets(y, other, lam, *, n_classes, labels):
+    "Targets of items mixed with those at `other`: their union, or interpolated by `lam`; class indices become one-hot first"
+    soft = soft_targets(y, n_classes)
+    mixed = union(soft, soft[other]) if labels == "union" else mix(soft, soft[other], lam)
+    return mixed.as_subclass(type(y)) if y.ndim == 2 else mixed
+
+
 class MixUp(Callback):
-    "Mix each item with another of the batch (Zhang et al. 2018): labels interpolated for one class a clip, their union for many"
+    """Mix each item with another of the batch (Zhang et al. 2018): labels interpolated for one class a clip, their union for many
+
+    `labels` ("interpolate" or "union") says which; None goes by the targets: class indices, or not.
+    """
 
     order, run_valid = 5, False  # before CastToTensor (9) makes plain tensors of the batch
 
-    def __init__(self, alpha=0.4):
+    def __init__(self, alpha=0.4, labels=None):
         if not alpha > 0:
             raise BirdfastError(f"MixUp's alpha must be above 0, not {alpha}; leave the callback out to switch it off")
-        self.alpha = alpha
+        self.alpha, self.labels = alpha, labels
 
     def before_batch(self):
         lam, other = self.draw(len(self.x), self.x.device)
         x, y = self.x, self.y
         self.learn.xb = (mix(x, x[other], lam.to(x.dtype)),)
-        self.learn.yb = (self.mix_targets(y, other, lam),)
+        labels = self.labels or ("union" if y.is_floating_point() else "interpolate")
+        self.learn.yb = (mix_targets(y, other, lam, n_classes=self.learn.dls.c, labels=labels),)
 
     def draw(self, n, device):
-        "Weights `(n,)` of at least one half, so that an item keeps its place, and the partner of each item"
-        lam = Beta(self.alpha, self.alpha).sample((n,))
-        return _sent(torch.maximum(lam, 1 - lam), device), _sent(torch.randperm(n), device)
-
-    def mix_targets(self, y, other, lam):
-        "Class indices become interpolated probabilities; multi-hot targets their union"
-        if y.is_floating_point():
-            return union(y, y[other])
-        y = y.as_subclass(torch.Tensor)
-        one_hot = torch.zeros(len(y), self.n_classes, device=y.device).scatter_(
-            1, y[:, None], 1.0
-        )  # F.one_hot waits for the GPU
-        return mix(one_hot, one_hot[other], lam)
-
-    @property
-    def n_classes(self):
-        return self.learn.dls.c
+        "Weights `(n,)` of at least one half and the partner of each item"
+        return sent(draw_lam(self.alpha, n), device), sent(torch.randperm(n), device)

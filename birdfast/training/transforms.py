@@ -19,7 +19,8 @@ from birdfast.spectrogram.functional import mask_along
 from birdfast.spectrogram.logmel import LogMel
 
 # fasttransform sorts by these numbers, not by the order in which transforms are listed.
-ORDER = {"ReadClip": 0, "AudioToSpec": 20, "MaskFreq": 60, "MaskTime": 61}
+ORDER = {"ReadClip": 0, "PcmToAudio": 5, "RandomGain": 10, "RandomFilter": 11, "AddBackground": 12, "WaveMix": 15,
+         "AudioToSpec": 20, "MaskFreq": 60, "MaskTime": 61}  # fmt: skip
 
 
 _MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
@@ -66,6 +67,13 @@ class AudioTensor(TensorBase):
 
 class PcmTensor(TensorBase):
     "16-bit samples `(channel, time + 2)` on their way to the device; the last two are the bits of the float that scales them"
+
+
+def pcm_to_audio(x, sample_rate):
+    "The AudioTensor that a PcmTensor stands for"
+    samples = x.as_subclass(torch.Tensor)
+    scale = samples[..., -2:].clone(memory_format=torch.contiguous_format).view(torch.float32)  # a copy is aligned
+    return AudioTensor(samples[..., :-2].float() * scale, sample_rate=sample_rate)
 
 
 class LevelsTensor(TensorBase):
@@ -144,7 +152,7 @@ class ReadClip(RandTransform):
         return self.as_item(np.zeros(self.n_samples, np.float32))
 
 
-def _needs(b, kind, transform, remedy):
+def needs(b, kind, transform, remedy):
     "Raise unless a tensor of type `kind` is in `b`: a transform in the wrong place would else silently do nothing"
     parts, kinds = b if isinstance(b, (tuple, list)) else (b,), kind if isinstance(kind, tuple) else (kind,)
     if not any(isinstance(part, kinds) for part in parts):
@@ -170,20 +178,15 @@ class AudioToSpec(Transform):
         self.logmel.to(device)
 
     def __call__(self, b, split_idx=None, **kwargs):
-        _needs(b, (AudioTensor, PcmTensor, LevelsTensor), "AudioToSpec", "use it once, after the audio is read")
+        needs(b, (AudioTensor, PcmTensor, LevelsTensor), "AudioToSpec", "use it once, after the audio is read")
         return super().__call__(b, split_idx=split_idx, **kwargs)
 
     def encodes(self, x: AudioTensor | PcmTensor | LevelsTensor) -> AudioSpectrogram:
         if isinstance(x, LevelsTensor):
             levels = x.as_subclass(torch.Tensor).float().transpose(-1, -2).contiguous()
             return self._known(self.logmel.finish(levels), None)
-        audio = self._to_audio(x) if isinstance(x, PcmTensor) else x
+        audio = pcm_to_audio(x, self.logmel.sample_rate) if isinstance(x, PcmTensor) else x
         return self._known(self.logmel(audio.as_subclass(torch.Tensor)), audio)
-
-    def _to_audio(self, x):
-        samples = x.as_subclass(torch.Tensor)
-        scale = samples[..., -2:].clone(memory_format=torch.contiguous_format).view(torch.float32)  # a copy is aligned
-        return AudioTensor(samples[..., :-2].float() * scale, sample_rate=self.logmel.sample_rate)
 
     def _known(self, values, waveform):
         spectrogram = AudioSpectrogram(values)
@@ -204,7 +207,7 @@ class _SpecMask(RandTransform):
         return f"{type(self).__name__}(max_width={self.max_width}, n_masks={self.n_masks}, p={self.p_item})"
 
     def before_call(self, b, split_idx):
-        _needs(b, AudioSpectrogram, type(self).__name__, "put it into batch_tfms, after AudioToSpec")
+        needs(b, AudioSpectrogram, type(self).__name__, "put it into batch_tfms, after AudioToSpec")
         self.do = True
 
     def draw(self, n, size, device):
