@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from fastai.torch_core import TensorCategory
+from fastai.torch_core import TensorCategory, TensorMultiCategory
 from fastai.vision.augment import RandTransform
 from fasttransform import Transform
 
@@ -204,6 +204,7 @@ class WaveMix(_WaveTransform):
 
     def decode(self, b, **kwargs):
         "For show_batch: of the species mixed into a clip of one label, the one with the largest share"
-        if not (isinstance(b, tuple) and len(b) == 2 and type(b[1]) is torch.Tensor and b[1].ndim == 2):
+        y = b[1] if isinstance(b, tuple) and len(b) == 2 else None
+        if y is None or isinstance(y, TensorMultiCategory) or y.ndim != 2:
             return b
-        return b[0], TensorCategory(b[1].argmax(-1))
+        return b[0], TensorCategory(y.as_subclass(torch.Tensor).argmax(-1))

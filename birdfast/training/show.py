@@ -4,6 +4,7 @@ import sys
 
 import torch
 from fastai.vision.data import get_grid
+from fastcore.foundation import L
 from plum import dispatch
 
 from birdfast.training.transforms import AudioSpectrogram, AudioTensor
@@ -54,7 +55,7 @@ def _grid(samples, max_n, nrows, ncols, figsize):
 
 
 def _label(target):
-    return "; ".join(map(str, target)) if isinstance(target, (list, tuple)) else str(target)
+    return "; ".join(map(str, target)) if isinstance(target, (list, tuple, L)) else str(target)
 
 
 def _play_batch(x, labels, max_n):
