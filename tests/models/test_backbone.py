@@ -9,7 +9,7 @@ from birdfast.recipe import RECIPES
 TINY = RECIPES["baseline"].with_(backbone="test_efficientnet", weights="random")
 
 
-@pytest.mark.parametrize("pooling", ["avg", "max", "avgmax"])
+@pytest.mark.parametrize("pooling", ["avg", "max", "avgmax", "gem", "sed"])
 def test_logits_have_a_column_a_class(pooling):
     model = create_model(TINY.with_(pooling=pooling), 7)
     assert isinstance(model, BirdModel)
