@@ -26,7 +26,8 @@ class Recipe:
 
     # clip and spectrogram (the mel settings of BirdCLEF 2023 1st and 2025 2nd place)
     sample_rate: int = 32_000  # Hz
-    duration: float = 5.0  # s, of a clip and of a window
+    duration: float = 5.0  # s, of what the model hears
+    window: float = 0.0  # s, of a scored window in the middle of it; 0: all of `duration`
     pad: Pad = "repeat"  # how a recording shorter than `duration` is filled
     n_fft: int = 2048  # samples
     win_length: int = 2048  # samples
@@ -130,6 +131,16 @@ class Recipe:
         """Samples of one clip."""
         return round(self.duration * self.sample_rate)
 
+    @property
+    def scored(self) -> float:
+        """Seconds of a scored window: `window`, or all of `duration`."""
+        return self.window or self.duration
+
+    @property
+    def reach(self) -> float:
+        """Seconds that the model hears before a scored window, and after it."""
+        return (self.duration - self.scored) / 2
+
 
 def _known(knobs: dict[str, Any]) -> dict[str, Any]:
     names = [field.name for field in dataclasses.fields(Recipe)]
@@ -173,9 +184,13 @@ def _check_values(r: Recipe) -> None:
     for name in ("label_smoothing", "mask_p", "dropout", "drop_path", "max_bad", "secondary_weight", "warmup"):
         if not 0 <= getattr(r, name) <= 1:
             raise BirdfastError(f"the recipe's {name} must lie between 0 and 1, not {getattr(r, name)}")
-    for name in ("sampling_power", "time_masks", "freq_masks", "mixup_alpha", "weight_decay"):
+    for name in ("window", "sampling_power", "time_masks", "freq_masks", "mixup_alpha", "weight_decay"):
         if getattr(r, name) < 0:
             raise BirdfastError(f"the recipe's {name} must not be negative, it is {getattr(r, name)}")
+    if r.window > r.duration:
+        raise BirdfastError(
+            f"a window of {r.window:g} s does not fit into a duration of {r.duration:g} s: make duration as long, or longer"
+        )
     if not 0 <= r.fmin < r.fmax:
         raise BirdfastError(f"fmin ({r.fmin} Hz) must lie below fmax ({r.fmax} Hz)")
     if r.sample_rate < 2 * r.fmax:

@@ -152,9 +152,7 @@ def window_scores(predictor: Any, truth: Truth) -> Sides:
     table = truth.multi_hot(predictor.classes)
     paths = table.index.unique("path").tolist()
     length = float(np.median(table.index.get_level_values("end_time") - table.index.get_level_values("start_time")))
-    scores = (
-        predictor.predict(paths) if _equal(length, predictor.recipe.duration) else _around(predictor, paths, length)
-    )
+    scores = predictor.predict(paths) if _equal(length, predictor.recipe.scored) else _around(predictor, paths, length)
     return _join(scores, table, truth)
 
 
@@ -164,7 +162,7 @@ def _equal(a: float, b: float) -> bool:
 
 def _around(predictor: Any, paths: list[str], length: float) -> pd.DataFrame:
     """Scores of windows of `length` s by a model that hears longer or shorter ones: that whose middle is nearest."""
-    duration = predictor.recipe.duration
+    duration = predictor.recipe.scored
     note(f"the model hears {duration:g} s: each {length:g} s of the truth is scored by the window around its middle")
     dense = predictor.predict(paths, step=length / 2)
     durations = read_headers(paths).set_index("path")["duration"]

@@ -55,7 +55,7 @@ def load_predictor(models: Sequence[str | Path], **options: Any) -> Predictor:
 
 
 def _check_together(first: Predictor, other: Predictor, name: Any) -> None:
-    for knob in ("duration", "sample_rate", "pad"):
+    for knob in ("duration", "scored", "sample_rate", "pad"):
         a, b = getattr(first.recipe, knob), getattr(other.recipe, knob)
         if a != b:
             raise BirdfastError(

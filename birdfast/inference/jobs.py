@@ -138,19 +138,24 @@ class _Open(threading.local):
 
 
 def read_piece(piece: Piece, recipe: Recipe, opened: _Open) -> list[np.ndarray]:
-    """Decode the piece once and cut its windows, float32 ``(n_samples,)`` each.
+    """Decode the piece once and cut its windows, float32 ``(n_samples,)`` each: what the model hears around each of them.
 
     Raises
     ------
     AudioError
         If it cannot be decoded, or breaks off.
     """
-    job, first, end = piece.job, float(piece.starts[0]), float(piece.starts[-1]) + recipe.duration
+    job, heard, rate = piece.job, piece.starts - recipe.reach, recipe.sample_rate
+    first, end = max(0.0, float(heard[0])), float(heard[-1]) + recipe.duration
     span = None if end >= job.duration else end - first  # None: to the end of the file
     file = opened(job.path)
     waveform = read_clip(job.path, start_time=first, duration=span, sample_rate=recipe.sample_rate, file=file)
-    offsets = [round((start - first) * recipe.sample_rate) for start in piece.starts]
-    return [fit(waveform[at : at + recipe.n_samples], recipe.n_samples, pad=recipe.pad) for at in offsets]
+    clips = []
+    for start in heard:
+        at, late = round((max(0.0, start) - first) * rate), round(max(0.0, -start) * rate)
+        cut, lead = waveform[at : at + recipe.n_samples - late], late if recipe.reach else None
+        clips.append(fit(cut, recipe.n_samples, pad=recipe.pad, lead=lead))
+    return clips
 
 
 def decode(

@@ -62,7 +62,7 @@ def _recorded(recipe: Recipe, recordings: Paths) -> Windows:
     each = max(1, MOST // max(len(durations), 1))
     jobs = []
     for path, duration in islice(durations.items(), MOST):
-        starts = window_starts(duration, window=recipe.duration)
+        starts = window_starts(duration, window=recipe.scored)
         jobs.append(Job(path, duration, starts[np.unique(np.linspace(0, len(starts) - 1, each).round().astype(int))]))
     windows: Windows = []
     for piece, clips in decode(jobs, recipe, workers=2, skip=broken):

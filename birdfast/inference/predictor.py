@@ -76,7 +76,7 @@ class Predictor:
     def __repr__(self) -> str:
         r = self.recipe
         runs = f"{self.engine.name} on {self.engine.device}"
-        return f"Predictor({r.backbone}, {len(self.classes)} classes, windows of {r.duration:g} s, {runs})"
+        return f"Predictor({r.backbone}, {len(self.classes)} classes, windows of {r.scored:g} s, {runs})"
 
     def predict(
         self,
@@ -114,7 +114,7 @@ class Predictor:
         if step is not None and not step > 0:
             raise BirdfastError(f"step is the time from window to window in s and must be above 0, not {step}")
         durations, broken = read_durations(find_recordings(paths), workers=self.workers)
-        window = self.recipe.duration
+        window = self.recipe.scored
         jobs = [Job(p, d, window_starts(d, window=window, step=step, last=last)) for p, d in durations.items()]
         scores = self._score(jobs, broken, progress=progress, max_bad=max_bad)
         index = _index(jobs, window)
@@ -167,7 +167,7 @@ class Predictor:
         self, rows: pd.DataFrame, durations: dict[str, float], broken: dict[str, str], *, progress: bool
     ) -> pd.DataFrame:
         """Probabilities of each of the `rows`, complete: those of unreadable files hold the mean of all others."""
-        window = self.recipe.duration
+        window = self.recipe.scored
         starts = rows["start_time"].to_numpy(dtype=float)
         if window != WINDOW:  # the model's longer or shorter window around the middle of the scored one
             end = rows["path"].map(durations).fillna(0.0).to_numpy()

@@ -99,7 +99,7 @@ def predict_into(
 
 def settings_of(predictor: Predictor, models: Sequence[str | Path], *, step: float | None, last: str) -> Settings:
     """All that decides the scores, for the store."""
-    window = predictor.recipe.duration
+    window = predictor.recipe.scored
     if step is not None and not step > 0:
         raise BirdfastError(f"step is the time from window to window in s and must be above 0, not {step}")
     window_starts(window, window=window, step=step, last=last)  # refuses what is no way to treat the last one

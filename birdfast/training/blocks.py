@@ -19,12 +19,12 @@ from birdfast.recordings.labels import check_labels, sampling_weights, targets
 from birdfast.recordings.tables import read_source
 from birdfast.spectrogram.logmel import LogMel
 from birdfast.training import show  # noqa: F401 - registers how fastai draws birdfast's types
-from birdfast.training.cached import cached_reader, is_npy, npy_headers
+from birdfast.training.cached import cached_reader, check_whole, is_npy, npy_headers
 from birdfast.training.loader import BirdDL
 from birdfast.training.transforms import AudioToSpec, Clip, MaskFreq, MaskTime, ReadClip
 
 
-def AudioBlock(sample_rate=32_000, duration=5.0, pad="repeat", logmel=None, bad_files=None):
+def AudioBlock(sample_rate=32_000, duration=5.0, pad="repeat", logmel=None, bad_files=None, window=0.0):
     "Files or Clips to spectrograms: reads `duration` s, at random in training; `logmel=False` leaves the waveform"
     logmel = LogMel(sample_rate=sample_rate, fmax=min(16_000, sample_rate / 2)) if logmel is None else logmel
     if logmel and logmel.sample_rate != sample_rate:
@@ -32,12 +32,13 @@ def AudioBlock(sample_rate=32_000, duration=5.0, pad="repeat", logmel=None, bad_
             f"the LogMel is made for {logmel.sample_rate} Hz, the audio is read at {sample_rate} Hz: make them equal"
         )
     batch_tfms = [AudioToSpec(logmel)] if logmel else []
-    return TransformBlock(item_tfms=[ReadClip(sample_rate, duration, pad, bad_files)], batch_tfms=batch_tfms)
+    return TransformBlock(item_tfms=[ReadClip(sample_rate, duration, pad, bad_files, window)], batch_tfms=batch_tfms)
 
 
 def recipe_audio_block(recipe, bad_files=None, reader=None):
     "The AudioBlock that a recipe describes, SpecAugment included; `reader` in place of its ReadClip"
-    block = AudioBlock(recipe.sample_rate, recipe.duration, recipe.pad, LogMel.from_recipe(recipe), bad_files)
+    logmel = LogMel.from_recipe(recipe)
+    block = AudioBlock(recipe.sample_rate, recipe.duration, recipe.pad, logmel, bad_files, recipe.window)
     if reader:
         block.item_tfms = L(reader)
     if recipe.freq_masks:
@@ -93,13 +94,13 @@ def clips_table(recordings, is_valid, recipe):
     starts = [_valid_starts(end - start, recipe) for start, end in zip(valid["start_time"], valid["end_time"])]
     windows = valid.loc[valid.index.repeat([len(s) for s in starts])].copy()
     windows["start_time"] += np.concatenate(starts) if starts else []
-    windows["end_time"] = np.minimum(windows["end_time"], windows["start_time"] + recipe.duration)
+    windows["end_time"] = np.minimum(windows["end_time"], windows["start_time"] + recipe.scored)
     return pd.concat([train, windows], ignore_index=True)
 
 
 def _valid_starts(length, recipe):
     "Full windows of a recording, spread evenly over it when there are more than the recipe's cap"
-    starts = window_starts(length, window=recipe.duration, last="drop")
+    starts = window_starts(length, window=recipe.scored, last="drop")
     if len(starts) > recipe.max_windows:
         starts = starts[np.linspace(0, len(starts) - 1, recipe.max_windows).round().astype(int)]
     return starts
@@ -159,6 +160,8 @@ def bird_dls(
     The dls carry `recipe`, `source`, `clips`, `leaks` and `bad_files`.
     """
     recipe = get_recipe(recipe, **knobs)
+    if cache == "spectrogram":
+        check_whole(recipe)
     source = read_source(source, **(columns or {}))
     check_labels(source.recordings, source.classes)
     check_place(cache_dir, source)

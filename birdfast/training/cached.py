@@ -31,20 +31,20 @@ class ReadPcm(ReadClip):
     "ReadClip from cached waveforms, 16 bits until they are on the device; what is not cached is read from its file"
 
     def __init__(self, recipe, store, bad_files=None):
-        super().__init__(recipe.sample_rate, recipe.duration, recipe.pad, bad_files)
+        super().__init__(recipe.sample_rate, recipe.duration, recipe.pad, bad_files, recipe.window)
         self.store = store
 
-    def read(self, path, start, length):
+    def read(self, path, start, length, late=None):
         entry = self.store.get(path) if self.store else None
         if entry is None:
-            return super().read(path, start, length)
+            return super().read(path, start, length, late)
         first, n = round(start * self.sample_rate), round(length * self.sample_rate)
         if not 0 <= first < entry.length:
             raise AudioError(
                 path, f"start_time {start:g} s lies outside the {entry.length / self.sample_rate:.2f} s cached"
             )
         cut = fit(self.store.rows(entry, first, first + n), n, pad=self.pad)
-        return self._item(fit(cut, self.n_samples, pad=self.pad), entry.scale)
+        return self._item(fit(cut, self.n_samples, pad=self.pad, lead=self._lead(late)), entry.scale)
 
     def as_item(self, waveform):
         return self._item(*to_pcm(waveform))
@@ -59,6 +59,7 @@ class ReadLevels(ReadClip):
     "ReadClip from spectrograms made ahead: of a store, or the .npy file that stands for a recording"
 
     def __init__(self, recipe, store=None, bad_files=None):
+        check_whole(recipe)
         super().__init__(recipe.sample_rate, recipe.duration, recipe.pad, bad_files)
         self.store, self.logmel = store, LogMel.from_recipe(recipe)
 
@@ -91,6 +92,15 @@ class ReadLevels(ReadClip):
 
     def as_item(self, waveform):
         return _as_levels(self.logmel.levels(torch.from_numpy(waveform)).T.numpy())
+
+
+def check_whole(recipe):
+    "Refuse spectrograms made ahead where windows are scored from a longer stretch of sound"
+    if recipe.scored < recipe.duration:
+        raise BirdfastError(
+            f"saved spectrograms hold no sound around a window of {recipe.window:g} s: use cache='waveform', or set "
+            f"window to 0 or to the duration ({recipe.duration:g} s)"
+        )
 
 
 def _as_levels(frames):

@@ -193,8 +193,8 @@ def _windows(paths, recipe, step):
     files = [f for p in paths for f in (get_audio_files(p) if Path(p).is_dir() else [p])]
     rows = []
     for file in files:
-        starts = window_starts(read_header(file).duration, window=recipe.duration, step=step)
-        rows += [(str(file), start, start + recipe.duration) for start in starts]
+        starts = window_starts(read_header(file).duration, window=recipe.scored, step=step)
+        rows += [(str(file), start, start + recipe.scored) for start in starts]
     return pd.DataFrame(rows, columns=["path", "start_time", "end_time"])
 
 

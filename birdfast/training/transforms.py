@@ -89,13 +89,17 @@ class AudioSpectrogram(TensorBase):
 
 
 class ReadClip(RandTransform):
-    "Read `duration` s: from a random place in training, from the start in validation. `bad_files` collects what cannot be read"
+    """Read `duration` s: from a random place in training, from the start in validation. `bad_files` collects what cannot be read
+
+    With a `window` that is shorter, validation reads the `duration` around the clip, as inference does.
+    """
 
     split_idx, order, store = None, ORDER["ReadClip"], None
 
-    def __init__(self, sample_rate=32_000, duration=5.0, pad="repeat", bad_files=None):
+    def __init__(self, sample_rate=32_000, duration=5.0, pad="repeat", bad_files=None, window=0.0):
         super().__init__(p=1.0)
         self.sample_rate, self.duration, self.pad, self.bad_files = sample_rate, duration, pad, bad_files
+        self.window = window or duration
 
     def before_call(self, b, split_idx):
         # Drawn from the module's generator, which fastai seeds anew in every worker.
@@ -105,18 +109,23 @@ class ReadClip(RandTransform):
     def encodes(self, o: Clip | Path | str):
         clip = o if isinstance(o, Clip) else Clip(str(o))
         try:
+            if self.window < self.duration and not self.training:
+                return self.read(clip.path, *self._around(clip))
             start = self._start(clip)
             return self.read(clip.path, start, self._length(clip, start))
         except AudioError as error:
             return self._unreadable(clip, error)
 
-    def read(self, path, start, length):
-        "The clip as the batch wants it"
-        return self.as_item(self._waveform(path, start, length))
+    def read(self, path, start, length, late=None):
+        "The clip as the batch wants it; it begins `late` s after the item does, where that is given"
+        return self.as_item(self._waveform(path, start, length, late))
 
-    def _waveform(self, path, start, length):
+    def _waveform(self, path, start, length, late):
         wave = read_clip(path, start_time=start, duration=length, sample_rate=self.sample_rate, pad=self.pad)
-        return fit(wave, self.n_samples, pad=self.pad)
+        return fit(wave, self.n_samples, pad=self.pad, lead=self._lead(late))
+
+    def _lead(self, late):
+        return None if late is None else round(late * self.sample_rate)
 
     def as_item(self, waveform):
         "A waveform `(time,)` in the form that the batch wants"
@@ -129,6 +138,14 @@ class ReadClip(RandTransform):
     def _start(self, clip):
         end = clip.end_time if clip.end_time is not None else read_header(clip.path).duration
         return clip.start_time + self.place * max(0.0, end - clip.start_time - self.duration)
+
+    def _around(self, clip):
+        "Start and length of the part of the recording around a clip, and how late it begins; alone, if shorter than a window"
+        reach, end = (self.duration - self.window) / 2, read_header(clip.path).duration
+        whole = clip.end_time is None or clip.end_time - clip.start_time >= self.window - 1e-3
+        first = max(0.0, clip.start_time - reach) if whole else clip.start_time
+        last = min(end, clip.start_time - reach + self.duration) if whole else clip.end_time
+        return first, last - first, first - (clip.start_time - reach)
 
     def _length(self, clip, start):
         "Seconds to read: never past the end of the clip, so that a short call is padded and not followed by another"

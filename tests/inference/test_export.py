@@ -54,6 +54,7 @@ def test_a_fresh_process_agrees(exported, recording, tmp_path):
     [
         {"activation": "sigmoid", "pooling": "max"},
         {"pooling": "gem"},
+        {"pooling": "sed", "duration": 4.0, "window": 1.0},
         {"pooling": "sed", "sed_frequency": "gem"},
         {"power": 1.0, "normalize": "minmax", "pooling": "avgmax", "n_fft": 240, "win_length": 200, "hop_length": 100},
     ],

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from birdfast.errors import BirdfastError
-from birdfast.models.backbone import create_model
+from birdfast.models.backbone import BirdModel, create_model
 from birdfast.models.heads import GeM, SedHead, create_head
 from birdfast.models.losses import LabelSmoothingCrossEntropy, SmoothedBCE
 from birdfast.recipe import RECIPES
@@ -87,3 +87,15 @@ def test_a_model_gives_its_frames():
 def test_an_unknown_pooling_is_named():
     with pytest.raises(BirdfastError, match="did you mean 'gem'"):
         create_head("gemm", 8, 3)
+
+
+@pytest.mark.parametrize("pooling", ["avg", "sed"])
+def test_in_eval_mode_the_frames_of_the_window_are_pooled(features, pooling):
+    torch.manual_seed(0)
+    head = create_head(pooling, 8, 4)
+    model = BirdModel(torch.nn.Identity(), head, window=(2000, 4000))
+    torch.testing.assert_close(model.train()(features), head(features))
+    torch.testing.assert_close(model.eval()(features), head(features[..., 1:4]))
+    assert (model(features) - head(features)).abs().max() > 1e-3
+    whole = create_model(TINY, 3)
+    assert whole.window[0] == whole.window[1]
