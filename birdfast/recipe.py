@@ -74,10 +74,17 @@ class Recipe:
     # schedule
     epochs: int = 10
     batch_size: int = 32
-    lr: float | Literal["auto"] = 1e-3  # peak learning rate; "auto": what lr_find suggests
+    lr: float | Literal["auto", "backbone"] = (
+        1e-3  # peak rate; "auto": what lr_find suggests; "backbone": models/defaults.py
+    )
+    body_lr: float = 1.0  # the backbone's learning rate as a share of the head's, which is `lr`
     schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
     warmup: float = 0.25  # share of one_cycle spent rising
     weight_decay: float = 0.01
+    ema: float = 0.0  # decay of an exponential moving average of the weights, as 0.999; 0: off
+    swa: float = (
+        0.0  # share of the last epochs whose weights are averaged; 0: off; wants a rate that stays up: "constant"
+    )
     seed: int = 0
 
     # validation: every full window of a recording, averaged
@@ -179,9 +186,15 @@ def _check_values(r: Recipe) -> None:
     for name, most in _MOST.items():
         if getattr(r, name) > most:
             raise BirdfastError(f"the recipe's {name} must not exceed {most:,}, it is {getattr(r, name):g}")
-    if r.lr != "auto" and not 0 < float(r.lr) < 10:
-        raise BirdfastError(f"the recipe's lr must be a number above 0 or 'auto', not {r.lr}")
-    for name in ("label_smoothing", "mask_p", "dropout", "drop_path", "max_bad", "secondary_weight", "warmup"):
+    if not isinstance(r.lr, str) and not 0 < r.lr < 10:
+        raise BirdfastError(f"the recipe's lr must be a number above 0, 'auto' or 'backbone', not {r.lr}")
+    if not 0 < r.body_lr <= 1:
+        raise BirdfastError(f"the recipe's body_lr must lie above 0 and not above 1, it is {r.body_lr}")
+    if not 0 <= r.ema < 1:
+        raise BirdfastError(f"the recipe's ema must lie between 0 and 1, and not be 1, it is {r.ema}")
+    if r.ema and r.swa:
+        raise BirdfastError("ema and swa are two ways to average the weights: set one of them to 0")
+    for name in ("label_smoothing", "mask_p", "dropout", "drop_path", "max_bad", "secondary_weight", "warmup", "swa"):
         if not 0 <= getattr(r, name) <= 1:
             raise BirdfastError(f"the recipe's {name} must lie between 0 and 1, not {getattr(r, name)}")
     for name in ("window", "sampling_power", "time_masks", "freq_masks", "mixup_alpha", "weight_decay"):
@@ -234,7 +247,7 @@ FEW = 2000  # recordings
 
 def lr_too_low(lr: float | str, n_recordings: int) -> bool:
     """Whether a rate for tens of thousands of recordings is asked of a few hundred, whose steps are too few for it."""
-    return lr != "auto" and float(lr) <= 1e-4 and n_recordings < FEW
+    return not isinstance(lr, str) and lr <= 1e-4 and n_recordings < FEW
 
 
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (BASELINE, IMPROVED, SMALL)}

@@ -39,7 +39,7 @@ def test_baseline_and_improved_differ_just_in_the_remedies():
         ({"epochs": 1.5}, "epochs must be int"),
         ({"epochs": True}, "epochs must be int"),
         ({"epochs": 0}, "epochs must be above 0"),
-        ({"lr": "fast"}, "lr must be 'auto'"),
+        ({"lr": "fast"}, "lr must be 'auto' or 'backbone'"),
         ({"lr": -1.0}, "lr must be a number above 0"),
         ({"pad": "repat"}, "did you mean 'repeat'"),
         ({"label_smoothing": 1.2}, "label_smoothing must lie between 0 and 1"),

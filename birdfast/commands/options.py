@@ -36,12 +36,12 @@ def _value(text: str) -> Any:
 
 def read_lr(text: str | None) -> float | str | None:
     """A learning rate as it was typed."""
-    if text is None or text == "auto":
+    if text in (None, "auto", "backbone"):
         return text
     try:
         return float(text)
     except ValueError:
-        raise BirdfastError(f"--lr takes a number or auto, not {text!r}") from None
+        raise BirdfastError(f"--lr takes a number, auto or backbone, not {text!r}") from None
 
 
 def read_columns(

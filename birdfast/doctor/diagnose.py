@@ -128,10 +128,10 @@ def _jumps(loss: np.ndarray) -> bool:
 
 
 def _lr(run: Run) -> float:
-    """The peak learning rate: what was found where the recipe says "auto"."""
+    """The peak learning rate: what was found where the recipe gives no number."""
     if run.state.get("lr"):
         return float(run.state["lr"])
-    return float(run.recipe.lr) if run.recipe.lr != "auto" else best(run.column("lr"))
+    return best(run.column("lr")) if isinstance(run.recipe.lr, str) else float(run.recipe.lr)
 
 
 def _check_labels(run: Run) -> Iterator[Finding]:

@@ -181,6 +181,8 @@ def _names(row: Mapping[str, Any]) -> list[str]:
 def _check_rate_of_learning(n: int, recipe: Recipe) -> Finding:
     if recipe.lr == "auto":
         return Finding("lr", "ok", "lr_find will choose the learning rate")
+    if recipe.lr == "backbone":
+        return Finding("lr", "ok", f"the learning rate is the default of {recipe.backbone}")
     if lr_too_low(recipe.lr, n):
         message = f"lr={recipe.lr:g} suits tens of thousands of recordings, these are {n}"
         return Finding("lr", "warn", message, "train with --lr auto, or --recipe small")

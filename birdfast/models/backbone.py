@@ -85,6 +85,16 @@ def create_backbone(name: str, *, weights: str = "pretrained", drop_path: float 
     options: dict[str, Any] = {"in_chans": 1, "num_classes": 0, "global_pool": ""}
     if drop_path:
         options["drop_path_rate"] = drop_path
+    try:
+        return _with_weights(name, weights, options)
+    except TypeError as error:
+        if "drop_path_rate" not in str(error):
+            raise
+        raise BirdfastError(f"{name} has no blocks that could be dropped: set drop_path to 0") from error
+
+
+def _with_weights(name: str, weights: str, options: dict[str, Any]) -> Any:
+    """The backbone with its weights from where they are."""
     if weights == "random":
         return timm.create_model(name, pretrained=False, **options)
     if weights != "pretrained":
@@ -159,6 +169,8 @@ def _from_hub(name: str, options: dict[str, Any]) -> nn.Module:
         return timm.create_model(name, pretrained=True, **options)
     except RuntimeError as error:
         raise BirdfastError(f"timm has no pretrained weights for {name} ({_first_line(error)}): {remedies}") from error
+    except TypeError:
+        raise  # of an option
     except Exception as error:
         raise BirdfastError(
             f"the pretrained weights of {name} could not be downloaded ({_first_line(error)}): {remedies}"

@@ -2,9 +2,11 @@
 
 import json
 import random
+from contextlib import nullcontext
 from pathlib import Path
 
 import pandas as pd
+import torch
 from fastai.callback.core import Callback
 from fastai.learner import load_model, save_model
 from fastai.torch_core import rank_distrib, set_seed
@@ -69,18 +71,34 @@ class Checkpoints(Callback):
         _replace(self.folder / "history.csv", lambda path: pd.DataFrame(self.rows).to_csv(path, index=False))
         if row[self.monitor] >= self.state.get("best", -1.0):
             self.state["best"], self.state["best_epoch"] = row[self.monitor], self.epoch
-            _replace(self.folder / "best.pth", lambda path: save_model(path, self.learn.model, None, with_opt=False))
+            with _as_validated(self.learn):
+                _replace(
+                    self.folder / "best.pth", lambda path: save_model(path, self.learn.model, None, with_opt=False)
+                )
         self._save_last()
 
     def _save_last(self):
         # The state names the weights that belong to it and is written after them: a kill between leaves the old pair.
-        name = f"last_{self.epoch:04d}.pth"
+        name, more = f"last_{self.epoch:04d}.pth", f"more_{self.epoch:04d}.pth"
         _replace(self.folder / name, lambda path: save_model(path, self.learn.model, self.opt))
         self.state |= {"epoch": self.epoch, "last": name, "epochs": self.learn.n_epoch}
+        if states := {cb.name: state for cb in _keepers(self.learn) if (state := cb.state()) is not None}:
+            _replace(self.folder / more, lambda path: torch.save(states, path))
+            self.state["more"] = more
         _replace(self.folder / "state.json", lambda path: path.write_text(json.dumps(self.state)))
-        for old in self.folder.glob("last_*.pth"):
-            if old.name != name:
+        for old in [*self.folder.glob("last_*.pth"), *self.folder.glob("more_*.pth")]:
+            if old.name not in (name, more):
                 old.unlink()
+
+
+def _keepers(learn):
+    "The callbacks that have something to keep for a run that goes on"
+    return [cb for cb in learn.cbs if hasattr(cb, "load_state")]
+
+
+def _as_validated(learn):
+    "The averaged weights in their place, where there are any"
+    return learn.average_weights.put_in() if hasattr(learn, "average_weights") else nullcontext()
 
 
 def _replace(path, write):
@@ -106,12 +124,21 @@ def read_state(folder):
 
 
 def load_last(learn, folder, state):
-    "Weights and optimiser state of the last finished epoch"
-    file = Path(folder) / state["last"]
+    "Weights and optimiser state of the last finished epoch, and what callbacks kept"
+    file = _found(folder, state["last"])
+    if learn.opt is None:
+        learn.create_opt()
+    load_model(file, learn.model, learn.opt, device=learn.dls.device)
+    if "more" in state:
+        states = torch.load(_found(folder, state["more"]), map_location=learn.dls.device, weights_only=True)
+        for cb in _keepers(learn):
+            cb.load_state(states.get(cb.name))
+
+
+def _found(folder, name):
+    file = Path(folder) / name
     if not file.exists():
         raise BirdfastError(
             f"{file} is gone, which {folder}/state.json names: the run cannot be resumed, start it in another folder"
         )
-    if learn.opt is None:
-        learn.create_opt()
-    load_model(file, learn.model, learn.opt, device=learn.dls.device)
+    return file

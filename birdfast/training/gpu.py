@@ -86,11 +86,16 @@ class SparingProgress(ProgressCallback):
             self.asked, self.pbar.comment = now, f"{self.smooth_loss.item():.4f}"
 
 
-def for_gpu(learn):
-    "Give a learner the callbacks above, and mixed precision in bf16, whose range is float32's: fp16 overflows in some backbones"
+def has_bf16():
+    "Whether the GPU computes in bf16 itself; a T4 only emulates it, and slowly"
+    return torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def for_gpu(learn, precision):
+    'Give a learner the callbacks above, and mixed precision: "bf16" or "fp16"; "fp32" is none'
     if hasattr(learn, "progress"):
         learn.remove_cb(learn.progress)
         learn.add_cb(SparingProgress())
     learn.add_cb(LossesHome())
     torch.backends.cudnn.benchmark = True  # clips have one size
-    return learn.to_bf16() if torch.cuda.is_bf16_supported() else learn.to_fp16()
+    return {"bf16": learn.to_bf16, "fp16": learn.to_fp16, "fp32": lambda: learn}[precision]()

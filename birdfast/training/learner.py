@@ -4,6 +4,7 @@ import importlib
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from fastai.callback.channelslast import ChannelsLast
@@ -15,11 +16,13 @@ from fastai.torch_core import params, rank_distrib, to_detach
 from birdfast.errors import BirdfastError
 from birdfast.memory import keep_batch_memory
 from birdfast.models.backbone import create_model
+from birdfast.models.defaults import backbone_lr, defaults_of, precision
 from birdfast.models.losses import create_loss
 from birdfast.notes import note
 from birdfast.recordings.audio import get_audio_files, read_header, window_starts
+from birdfast.training.average import AverageWeights
 from birdfast.training.checkpoint import Checkpoints, SeedEpochs, StopOnBadFiles, load_last, read_state, seed_draws
-from birdfast.training.gpu import FusedAdam, SmoothLoss, for_gpu
+from birdfast.training.gpu import FusedAdam, SmoothLoss, for_gpu, has_bf16
 from birdfast.training.metrics import bird_metrics, per_recording
 from birdfast.training.mixup import MixUp
 from birdfast.training.transforms import AudioToSpec, ReadClip
@@ -58,6 +61,8 @@ class BirdLearner(Learner):
         if start >= epochs:
             note(f"the run in {run} has its {start} epochs: give more to go on, as epochs={start + 10}")
             load_last(self, run, state)
+            if hasattr(self, "average_weights"):
+                self.average_weights.after_fit()  # as the run ended
             return
         lr = state.get("lr") or self._agreed_lr()
         cbs = [*(cbs or []), SeedEpochs(recipe.seed), StopOnBadFiles()]
@@ -70,6 +75,8 @@ class BirdLearner(Learner):
 
     def _fit_schedule(self, epochs, lr, cbs, start):
         recipe = self.recipe
+        # a rate for each layer group, the backbone and the head
+        lr = np.array([lr * recipe.body_lr, lr]) if recipe.body_lr != 1 else lr
         if recipe.schedule == "one_cycle":
             # div 25 and div_final 1e5 are fastai's
             self.fit_one_cycle(epochs, lr, pct_start=recipe.warmup, wd=recipe.weight_decay, cbs=cbs, start_epoch=start)
@@ -93,6 +100,8 @@ class BirdLearner(Learner):
 
     def find_lr(self):
         'The recipe\'s learning rate; for "auto", what lr_find suggests with MixUp off, whose noise hides the curve'
+        if self.recipe.lr == "backbone":
+            return backbone_lr(self.recipe.backbone)
         if self.recipe.lr != "auto":
             return float(self.recipe.lr)
         seed_draws(self.dls, self.recipe.seed)
@@ -212,6 +221,12 @@ def bird_learner(
     cbs = [ChannelsLast(), *(cbs or [])]  # trains a timm EfficientNet about twice as fast on CPU
     if recipe.mixup_alpha:
         cbs.append(MixUp(recipe.mixup_alpha))
+    if recipe.ema or recipe.swa:
+        cbs.append(AverageWeights(recipe.ema, recipe.swa))
+    if recipe.lr == "backbone":
+        note(
+            f"lr={backbone_lr(recipe.backbone):g}, the default of {recipe.backbone}: {defaults_of(recipe.backbone).source}"
+        )
     device = torch.device(dls.device)
     if device.type == "cuda":
         kwargs.setdefault("opt_func", FusedAdam)
@@ -224,8 +239,9 @@ def bird_learner(
     if compile:
         learn.model.compile()
     if device.type == "cuda":
-        for_gpu(learn)
-        note(f"training on {torch.cuda.get_device_name(device)}")
+        kind = precision(recipe.backbone, has_bf16=has_bf16())
+        for_gpu(learn, kind)
+        note(f"training on {torch.cuda.get_device_name(device)} in {kind}")
     else:
         keep_batch_memory(keep_memory)
         note(f"training on {device.type}, {torch.get_num_threads()} threads")

@@ -87,7 +87,7 @@ MISTAKES = {
     ),
     "wrong type": ("train {birds} --set n_mels=many", r"n_mels must be int, not 'many'"),
     "no value": ("train {birds} --set n_mels", r"--set takes knob=value"),
-    "lr in words": ("train {birds} --lr fast", r"--lr takes a number or auto, not 'fast'"),
+    "lr in words": ("train {birds} --lr fast", r"--lr takes a number, auto or backbone, not 'fast'"),
     "fold beyond the last": ("train {birds} --fold 9", r"fold must lie between 0 and n_folds - 1"),
     "nothing to resume": ("train {birds} --resume --out {bad}/nowhere", r"no run to resume in .*nowhere"),
     "out is a file": ("train {birds} --out {bad}/empty.csv", r"empty.csv is a file"),
