@@ -14,6 +14,10 @@ from birdfast.errors import BirdfastError, unknown
 Pad = Literal["repeat", "end", "center"]
 Normalize = Literal["standard", "minmax", "none"]
 
+# What decides how a spectrogram looks.
+SPECTROGRAM = ("sample_rate", "n_fft", "win_length", "hop_length", "n_mels", "fmin", "fmax", "power", "top_db",
+               "mel_scale", "mel_norm", "normalize")  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -62,7 +66,7 @@ class Recipe:
 
     # model
     backbone: str = "tf_efficientnet_lite0"  # any timm name
-    weights: str = "pretrained"  # "pretrained", "random" or the path of a checkpoint
+    weights: str = "pretrained"  # "pretrained", "random" or the path of a .pth, .pt, .safetensors or bundle
     pooling: Literal["avg", "max", "avgmax", "gem", "sed"] = "avg"  # gem: generalised mean; sed: attention over time
     sed_frequency: Literal["mean", "gem"] = "mean"  # how "sed" pools frequency
     dropout: float = 0.2
@@ -123,15 +127,27 @@ class Recipe:
 
     @classmethod
     def load(cls, path: str | Path) -> Recipe:
-        """Read what :meth:`save` wrote, or a TOML a person wrote."""
+        """Read what :meth:`save` wrote, a TOML a person wrote, or the recipe in a bundle (``.safetensors``)."""
         path = Path(path)
         try:
+            if path.suffix == ".safetensors":
+                return cls.from_dict(_bundled(path))
             text = path.read_text()
             return cls.from_dict(json.loads(text) if path.suffix == ".json" else tomllib.loads(text))
         except FileNotFoundError:
             raise BirdfastError(f"no recipe at {path}: give a name ({', '.join(RECIPES)}) or a .toml file") from None
         except (tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
             raise BirdfastError(f"{path} is not a recipe: {error}") from None
+
+    def with_spectrogram_of(self, path: str | Path) -> Recipe:
+        """A copy with the spectrogram of another recipe: of a bundle, or a .toml or .json with some of its knobs."""
+        path = Path(path)
+        try:
+            text = "" if path.suffix == ".safetensors" else path.read_text()
+            knobs = json.loads(text) if path.suffix == ".json" else tomllib.loads(text) if text else _bundled(path)
+        except (OSError, ValueError) as error:
+            raise BirdfastError(f"no spectrogram's knobs can be read from {path}: {error}") from None
+        return self.with_(**{name: knobs[name] for name in SPECTROGRAM if name in _known(knobs)})
 
     @property
     def n_samples(self) -> int:
@@ -147,6 +163,24 @@ class Recipe:
     def reach(self) -> float:
         """Seconds that the model hears before a scored window, and after it."""
         return (self.duration - self.scored) / 2
+
+
+def bundle_knobs(path: Path) -> dict[str, Any] | None:
+    """The recipe's knobs in the header of a ``.safetensors``; None where it carries none, as other people's files."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        try:
+            header = json.loads(file.read(size)) if size < _LONGEST_HEADER else {}
+            return dict(json.loads(header["__metadata__"]["birdfast"])["recipe"])
+        except (ValueError, KeyError, TypeError):
+            return None
+
+
+def _bundled(path: Path) -> dict[str, Any]:
+    knobs = bundle_knobs(path)
+    if knobs is None:
+        raise BirdfastError(f"{path} carries no recipe: give a bundle of birdfast's, or a .toml file")
+    return knobs
 
 
 def _known(knobs: dict[str, Any]) -> dict[str, Any]:
@@ -171,6 +205,8 @@ def _check_type(name: str, value: Any, hint: Any) -> None:
     wanted = " or ".join([repr(o) for o in options] + sorted(n.__name__ for n in numbers)) or "a string"
     raise BirdfastError(f"the recipe's {name} must be {wanted}, not {value!r}")
 
+
+_LONGEST_HEADER = 100_000_000  # bytes, safetensors' own limit
 
 # A damaged or hostile file must not make birdfast fill the memory; nobody records beyond these.
 _MOST = {"sample_rate": 1_000_000, "duration": 600, "n_fft": 65_536, "hop_length": 1_000_000, "n_mels": 2_048}
@@ -254,11 +290,11 @@ RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (BASELINE, IMPRO
 
 
 def get_recipe(recipe: str | Path | Recipe, **changes: Any) -> Recipe:
-    """The recipe meant by a preset's name, the path of a .toml or .json file, or a recipe; with `changes` applied."""
+    """The recipe meant by a preset's name, the path of a .toml, a .json or a bundle, or a recipe; with `changes` applied."""
     if isinstance(recipe, (str, Path)):
         if str(recipe) in RECIPES:
             recipe = RECIPES[str(recipe)]
-        elif Path(recipe).suffix in (".toml", ".json"):
+        elif Path(recipe).suffix in (".toml", ".json", ".safetensors"):
             recipe = Recipe.load(recipe)
         else:
             raise unknown("recipe", recipe, RECIPES)

