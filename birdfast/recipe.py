@@ -75,6 +75,11 @@ class Recipe:
     # loss
     label_smoothing: float = 0.0
 
+    # distillation: learn besides what a teacher said of the training recordings
+    distill: str = ""  # path of its values by path and start_time, .npz or .parquet; "": off
+    distill_kind: Literal["cosine", "kl", "bce"] = "cosine"  # cosine: embeddings; kl, bce: probabilities of the classes
+    distill_weight: float = 1.0  # of the distance from the teacher, beside the labels' loss
+
     # schedule
     epochs: int = 10
     batch_size: int = 32
@@ -233,7 +238,15 @@ def _check_values(r: Recipe) -> None:
     for name in ("label_smoothing", "mask_p", "dropout", "drop_path", "max_bad", "secondary_weight", "warmup", "swa"):
         if not 0 <= getattr(r, name) <= 1:
             raise BirdfastError(f"the recipe's {name} must lie between 0 and 1, not {getattr(r, name)}")
-    for name in ("window", "sampling_power", "time_masks", "freq_masks", "mixup_alpha", "weight_decay"):
+    for name in (
+        "window",
+        "distill_weight",
+        "sampling_power",
+        "time_masks",
+        "freq_masks",
+        "mixup_alpha",
+        "weight_decay",
+    ):
         if getattr(r, name) < 0:
             raise BirdfastError(f"the recipe's {name} must not be negative, it is {getattr(r, name)}")
     if r.window > r.duration:
@@ -255,6 +268,8 @@ def _check_values(r: Recipe) -> None:
         )
     if r.secondary != "ignore" and r.task == "single":
         raise BirdfastError(f"secondary={r.secondary!r} needs task='multi': a single-label clip has one species only")
+    if r.distill and r.distill_kind == "kl" and r.task == "multi":
+        raise BirdfastError("distill_kind='kl' compares one species a clip: task='multi' wants 'bce'")
     if r.task == "multi" and r.activation == "softmax":
         raise BirdfastError("task='multi' needs activation='sigmoid': several species may sing at once")
 

@@ -119,7 +119,7 @@ def _beside(path: Path, kind: str) -> tuple[Path, dict[str, Any]] | None:
 def _remap(path: Path) -> dict[str, str]:
     file, names = _beside(path, ".remap") or (path, {})
     if not all(isinstance(new, str) for new in names.values()):
-        raise BirdfastError(f"{file} must map beginnings of names to beginnings of names, as \"blocks.\" = \"stages.\"")
+        raise BirdfastError(f'{file} must map beginnings of names to beginnings of names, as "blocks." = "stages."')
     return names
 
 

@@ -20,8 +20,9 @@ from birdfast.recordings.tables import read_source
 from birdfast.spectrogram.logmel import LogMel
 from birdfast.training import show  # noqa: F401 - registers how fastai draws birdfast's types
 from birdfast.training.cached import cached_reader, check_whole, is_npy, npy_headers
+from birdfast.training.distill import introduce, load_teacher
 from birdfast.training.loader import BirdDL
-from birdfast.training.transforms import AudioToSpec, Clip, MaskFreq, MaskTime, ReadClip
+from birdfast.training.transforms import AudioToSpec, Clip, Cue, MaskFreq, MaskTime, ReadClip
 
 
 def AudioBlock(sample_rate=32_000, duration=5.0, pad="repeat", logmel=None, bad_files=None, window=0.0):
@@ -77,9 +78,19 @@ def label_block(recipe, classes):
     return CategoryBlock(vocab=list(classes), sort=False), row_label
 
 
-def bird_block(recipe, classes, bad_files=None, reader=None):
-    "The DataBlock of a recipe: clips table in, (AudioSpectrogram, targets) out"
+def row_cue(row):
+    "A row of the clips table to a Cue"
+    return Cue(row["path"], row["start_time"], row["end_time"])
+
+
+def bird_block(recipe, classes, bad_files=None, reader=None, teacher=None):
+    "The DataBlock of a recipe: clips table in, (AudioSpectrogram, targets) out, and what a teacher says of the item"
     block, get_y = label_block(recipe, classes)
+    if teacher is not None:
+        audio = recipe_audio_block(recipe, bad_files, reader)
+        audio.item_tfms[0].teacher = teacher
+        return DataBlock(blocks=(audio, block, TransformBlock()), n_inp=1, get_x=row_clip, get_y=[get_y, row_cue],
+                         splitter=ColSplitter("is_valid"))  # fmt: skip
     return DataBlock(blocks=(recipe_audio_block(recipe, bad_files, reader), block), get_x=row_clip, get_y=get_y,
                      splitter=ColSplitter("is_valid"))  # fmt: skip
 
@@ -157,7 +168,7 @@ def bird_dls(
     `columns` goes to :func:`~birdfast.recordings.tables.read_source`, to name the columns of a csv.
     `cache="waveform"` decodes each recording once, into the folder `cache_dir` ("cache"), and cuts the clips from there;
     `cache="spectrogram"` keeps spectrograms, which is faster and an approximation (docs/speed.md).
-    The dls carry `recipe`, `source`, `clips`, `leaks` and `bad_files`.
+    The dls carry `recipe`, `source`, `clips`, `leaks`, `bad_files` and, for distillation, `teacher`.
     """
     recipe = get_recipe(recipe, **knobs)
     if cache == "spectrogram":
@@ -176,10 +187,13 @@ def bird_dls(
         train["primary_label"], power=recipe.sampling_power, floor=recipe.sampling_floor, cap=recipe.sampling_cap
     )
     reader = cached_reader(cache, recordings, recipe, bad_files, cache_dir=cache_dir)
-    block = bird_block(recipe, source.classes, bad_files, reader)
+    teacher = load_teacher(recipe, source.classes) if recipe.distill else None
+    if teacher is not None:
+        introduce(teacher, train["path"].tolist(), recipe)
+    block = bird_block(recipe, source.classes, bad_files, reader, teacher)
     dls = _dataloaders(block, clips, weights, recipe, num_workers, device)
     dls.recipe, dls.source, dls.clips, dls.bad_files = recipe, source, clips, bad_files
-    dls.leaks = leak_report(recordings, is_valid)
+    dls.teacher, dls.leaks = teacher, leak_report(recordings, is_valid)
     _introduce(dls, recordings, is_valid)
     return dls
 

@@ -22,6 +22,7 @@ from birdfast.notes import note
 from birdfast.recordings.audio import get_audio_files, read_header, window_starts
 from birdfast.training.average import AverageWeights
 from birdfast.training.checkpoint import Checkpoints, SeedEpochs, StopOnBadFiles, load_last, read_state, seed_draws
+from birdfast.training.distill import create_distill
 from birdfast.training.gpu import FusedAdam, SmoothLoss, for_gpu, has_bf16
 from birdfast.training.metrics import bird_metrics, per_recording
 from birdfast.training.mixup import MixUp
@@ -138,6 +139,11 @@ class BirdLearner(Learner):
         best = probabilities.argmax()
         return self.dls.vocab[int(best)], best, probabilities
 
+    def create_opt(self):
+        super().create_opt()
+        if hasattr(self, "distill"):
+            self.distill.join(self.opt)
+
     def distrib_ctx(self, **kwargs):
         "Train on several devices, in each process of `accelerate launch`: `with learn.distrib_ctx(): learn.fit_recipe()`"
         import_distributed()
@@ -177,15 +183,16 @@ class BirdLearner(Learner):
     def export(self, fname="export.pkl", **kwargs):
         "fastai's pickle, for `load_learner`; `save_bundle` writes the safe format"
         readers = [t for dl in self.dls.loaders for t in dl.after_item.fs if isinstance(t, ReadClip)]
-        kept = [(t.bad_files, t.store) for t in readers]
+        kept = [(t.bad_files, t.store, t.teacher) for t in readers]
         try:
             for reader in readers:
                 # The list and the cache of this run are of no use elsewhere: there, a broken file raises.
-                reader.bad_files, reader.store = None, None
-            super().export(fname, **kwargs)
+                reader.bad_files, reader.store, reader.teacher = None, None, None
+            with self.removed_cbs([self.distill] if hasattr(self, "distill") else []):
+                super().export(fname, **kwargs)
         finally:
-            for reader, (bad_files, store) in zip(readers, kept):
-                reader.bad_files, reader.store = bad_files, store
+            for reader, (bad_files, store, teacher) in zip(readers, kept):
+                reader.bad_files, reader.store, reader.teacher = bad_files, store, teacher
 
 
 def import_distributed():
@@ -235,6 +242,10 @@ def bird_learner(
         dls, create_model(recipe, len(dls.vocab)), loss_func=create_loss(recipe), splitter=bird_splitter,
         metrics=bird_metrics() if metrics is None else metrics, cbs=cbs, wd=recipe.weight_decay, path=path or Path(), **kwargs,
     )  # fmt: skip
+    if getattr(dls, "teacher", None) is not None:
+        learn.add_cb(create_distill(recipe, dls.teacher, learn.model.body.num_features))
+        if learn.distill.projection is not None:
+            learn.distill.projection.to(device)
     learn.recipe, learn.recorder.smooth_loss = recipe, SmoothLoss()
     if compile:
         learn.model.compile()

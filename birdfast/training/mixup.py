@@ -25,7 +25,7 @@ class MixUp(Callback):
         self.alpha = alpha
 
     def before_batch(self):
-        lam, other = self.draw(len(self.x), self.x.device)
+        self.drawn = lam, other = self.draw(len(self.x), self.x.device)  # for what else is to be mixed alike
         x, y = self.x, self.y
         self.learn.xb = (mix(x, x[other], lam.to(x.dtype)),)
         self.learn.yb = (self.mix_targets(y, other, lam),)

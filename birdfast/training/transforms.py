@@ -34,6 +34,10 @@ class Clip:
     end_time: float | None = None
 
 
+class Cue(Clip):
+    "The Clip of an item once more, to be replaced by what a teacher says of the stretch that is read"
+
+
 class AudioTensor(TensorBase):
     "A waveform `(channel, time)`, or a batch of them"
 
@@ -94,7 +98,7 @@ class ReadClip(RandTransform):
     With a `window` that is shorter, validation reads the `duration` around the clip, as inference does.
     """
 
-    split_idx, order, store = None, ORDER["ReadClip"], None
+    split_idx, order, store, teacher = None, ORDER["ReadClip"], None, None
 
     def __init__(self, sample_rate=32_000, duration=5.0, pad="repeat", bad_files=None, window=0.0):
         super().__init__(p=1.0)
@@ -115,6 +119,10 @@ class ReadClip(RandTransform):
             return self.read(clip.path, start, self._length(clip, start))
         except AudioError as error:
             return self._unreadable(clip, error)
+
+    def encodes(self, o: Cue):
+        says = self.teacher.says(o.path, self._start(o)) if self.training else self.teacher.unknown
+        return torch.from_numpy(says)
 
     def read(self, path, start, length, late=None):
         "The clip as the batch wants it; it begins `late` s after the item does, where that is given"

@@ -40,8 +40,12 @@ def test_prefixes_and_formats(source, tmp_path, prefix, suffix):
 
 @pytest.mark.parametrize("form", ["json", "toml"])
 def test_names_are_mapped_by_a_file_beside_it(source, tmp_path, form, capsys):
-    torch.save({f"net.{name.replace('blocks.', 'stages.')}": tensor for name, tensor in source.items()}, tmp_path / "w.pth")
-    with pytest.raises(BirdfastError, match=r"0 of its \d+ tensors are in it. First differ conv_stem.weight \(absent\)"):
+    torch.save(
+        {f"net.{name.replace('blocks.', 'stages.')}": tensor for name, tensor in source.items()}, tmp_path / "w.pth"
+    )
+    with pytest.raises(
+        BirdfastError, match=r"0 of its \d+ tensors are in it. First differ conv_stem.weight \(absent\)"
+    ):
         create_backbone(NAME, weights=str(tmp_path / "w.pth"))
     text = '{"net.stages.": "blocks.", "net.": ""}' if form == "json" else '"net.stages." = "blocks."\n"net." = ""'
     (tmp_path / f"w.remap.{form}").write_text(text)
@@ -88,7 +92,9 @@ def test_a_bundle_gives_its_backbone_and_asks_for_its_spectrogram(tmp_path):
     path = tmp_path / "birds.safetensors"
     before = bundle(TINY.with_(n_mels=64, fmin=50.0), path)
     other = TINY.with_(weights=str(path))
-    with pytest.raises(BirdfastError, match=r"n_mels 64, not 128, fmin 50.0, not 20.0.*--set n_mels=64 --set fmin=50.0"):
+    with pytest.raises(
+        BirdfastError, match=r"n_mels 64, not 128, fmin 50.0, not 20.0.*--set n_mels=64 --set fmin=50.0"
+    ):
         create_model(other, 5)
     after = create_model(other.with_spectrogram_of(path), 5)
     for a, b in zip(before.body.parameters(), after.body.parameters(), strict=True):
