@@ -120,7 +120,7 @@ class ReadClip(RandTransform):
         except AudioError as error:
             return self._unreadable(clip, error)
 
-    def encodes(self, o: Cue):
+    def encodes(self, o: Cue):  # noqa: F811 - dispatched by type
         says = self.teacher.says(o.path, self._start(o)) if self.training else self.teacher.unknown
         return torch.from_numpy(says)
 
