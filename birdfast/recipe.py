@@ -227,14 +227,6 @@ def _check_values(r: Recipe) -> None:
     for name, most in _MOST.items():
         if getattr(r, name) > most:
             raise BirdfastError(f"the recipe's {name} must not exceed {most:,}, it is {getattr(r, name):g}")
-    if not isinstance(r.lr, str) and not 0 < r.lr < 10:
-        raise BirdfastError(f"the recipe's lr must be a number above 0, 'auto' or 'backbone', not {r.lr}")
-    if not 0 < r.body_lr <= 1:
-        raise BirdfastError(f"the recipe's body_lr must lie above 0 and not above 1, it is {r.body_lr}")
-    if not 0 <= r.ema < 1:
-        raise BirdfastError(f"the recipe's ema must lie between 0 and 1, and not be 1, it is {r.ema}")
-    if r.ema and r.swa:
-        raise BirdfastError("ema and swa are two ways to average the weights: set one of them to 0")
     for name in ("label_smoothing", "mask_p", "dropout", "drop_path", "max_bad", "secondary_weight", "warmup", "swa"):
         if not 0 <= getattr(r, name) <= 1:
             raise BirdfastError(f"the recipe's {name} must lie between 0 and 1, not {getattr(r, name)}")
@@ -249,10 +241,6 @@ def _check_values(r: Recipe) -> None:
     ):
         if getattr(r, name) < 0:
             raise BirdfastError(f"the recipe's {name} must not be negative, it is {getattr(r, name)}")
-    if r.window > r.duration:
-        raise BirdfastError(
-            f"a window of {r.window:g} s does not fit into a duration of {r.duration:g} s: make duration as long, or longer"
-        )
     if not 0 <= r.fmin < r.fmax:
         raise BirdfastError(f"fmin ({r.fmin} Hz) must lie below fmax ({r.fmax} Hz)")
     if r.sample_rate < 2 * r.fmax:
@@ -268,10 +256,27 @@ def _check_values(r: Recipe) -> None:
         )
     if r.secondary != "ignore" and r.task == "single":
         raise BirdfastError(f"secondary={r.secondary!r} needs task='multi': a single-label clip has one species only")
-    if r.distill and r.distill_kind == "kl" and r.task == "multi":
-        raise BirdfastError("distill_kind='kl' compares one species a clip: task='multi' wants 'bce'")
     if r.task == "multi" and r.activation == "softmax":
         raise BirdfastError("task='multi' needs activation='sigmoid': several species may sing at once")
+    _check_training(r)
+
+
+def _check_training(r: Recipe) -> None:
+    """Of what is scored, at which rates, averaged and distilled how."""
+    if r.window > r.duration:
+        raise BirdfastError(
+            f"a window of {r.window:g} s does not fit into a duration of {r.duration:g} s: make duration as long, or longer"
+        )
+    if not isinstance(r.lr, str) and not 0 < r.lr < 10:
+        raise BirdfastError(f"the recipe's lr must be a number above 0, 'auto' or 'backbone', not {r.lr}")
+    if not 0 < r.body_lr <= 1:
+        raise BirdfastError(f"the recipe's body_lr must lie above 0 and not above 1, it is {r.body_lr}")
+    if not 0 <= r.ema < 1:
+        raise BirdfastError(f"the recipe's ema must lie between 0 and 1, and not be 1, it is {r.ema}")
+    if r.ema and r.swa:
+        raise BirdfastError("ema and swa are two ways to average the weights: set one of them to 0")
+    if r.distill and r.distill_kind == "kl" and r.task == "multi":
+        raise BirdfastError("distill_kind='kl' compares one species a clip: task='multi' wants 'bce'")
 
 
 # What the failing notebook did: a constant 1e-3, nothing against over-fitting or imbalance.

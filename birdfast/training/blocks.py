@@ -20,7 +20,7 @@ from birdfast.recordings.tables import read_source
 from birdfast.spectrogram.logmel import LogMel
 from birdfast.training import show  # noqa: F401 - registers how fastai draws birdfast's types
 from birdfast.training.cached import cached_reader, check_whole, is_npy, npy_headers
-from birdfast.training.distill import introduce, load_teacher
+from birdfast.training.distill import load_teacher
 from birdfast.training.loader import BirdDL
 from birdfast.training.transforms import AudioToSpec, Clip, Cue, MaskFreq, MaskTime, ReadClip
 
@@ -88,7 +88,7 @@ def bird_block(recipe, classes, bad_files=None, reader=None, teacher=None):
     block, get_y = label_block(recipe, classes)
     if teacher is not None:
         audio = recipe_audio_block(recipe, bad_files, reader)
-        audio.item_tfms[0].teacher = teacher
+        next(t for t in audio.item_tfms if isinstance(t, ReadClip)).teacher = teacher
         return DataBlock(blocks=(audio, block, TransformBlock()), n_inp=1, get_x=row_clip, get_y=[get_y, row_cue],
                          splitter=ColSplitter("is_valid"))  # fmt: skip
     return DataBlock(blocks=(recipe_audio_block(recipe, bad_files, reader), block), get_x=row_clip, get_y=get_y,
@@ -187,9 +187,7 @@ def bird_dls(
         train["primary_label"], power=recipe.sampling_power, floor=recipe.sampling_floor, cap=recipe.sampling_cap
     )
     reader = cached_reader(cache, recordings, recipe, bad_files, cache_dir=cache_dir)
-    teacher = load_teacher(recipe, source.classes) if recipe.distill else None
-    if teacher is not None:
-        introduce(teacher, train["path"].tolist(), recipe)
+    teacher = load_teacher(recipe, source.classes, train["path"].tolist()) if recipe.distill else None
     block = bird_block(recipe, source.classes, bad_files, reader, teacher)
     dls = _dataloaders(block, clips, weights, recipe, num_workers, device)
     dls.recipe, dls.source, dls.clips, dls.bad_files = recipe, source, clips, bad_files

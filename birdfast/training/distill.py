@@ -48,12 +48,22 @@ def _short(path):
     return "/".join(Path(path).parts[-2:])
 
 
-def load_teacher(recipe, classes):
+def load_teacher(recipe, classes, paths):
     """The Teacher in the recipe's `distill`: an .npz with path, start_time, values (and classes), or a Parquet table.
 
-    The table has a column for each value beside path and start_time: what `birdfast predict` writes will do.
+    The table has a column for each value beside path and start_time: what `birdfast predict` writes will do. How many of
+    the training `paths` it knows is said; none is an error.
     """
-    file = Path(recipe.distill)
+    paths_of, starts, values, names = _read(Path(recipe.distill))
+    if recipe.distill_kind != "cosine":
+        values = values[:, _columns(recipe.distill, names, classes)]
+    teacher = Teacher(paths_of, starts, values, recipe.duration)
+    _introduce(teacher, paths, recipe)
+    return teacher
+
+
+def _read(file):
+    "Paths, starts, values and the names of the values, checked"
     if not file.is_file():
         raise BirdfastError(f"no teacher at {file}: give distill an .npz or .parquet of values by path and start_time")
     read = {".npz": _read_npz, ".parquet": _read_parquet}.get(file.suffix)
@@ -65,9 +75,7 @@ def load_teacher(recipe, classes):
         raise BirdfastError(f"{file} cannot be read as a teacher's values by path and start_time: {error}") from error
     if values.ndim != 2 or not len(paths) == len(starts) == len(values):
         raise BirdfastError(f"{file} must hold a row of values for each path and start_time; it has {values.shape}")
-    if recipe.distill_kind != "cosine":
-        values = values[:, _columns(file, names, classes)]
-    return Teacher(paths, starts, values, recipe.duration)
+    return paths, starts, values, names
 
 
 def _read_npz(file):
@@ -94,7 +102,7 @@ def _columns(file, names, classes):
     return [names.index(name) for name in classes]
 
 
-def introduce(teacher, paths, recipe):
+def _introduce(teacher, paths, recipe):
     "Say how many training recordings the teacher knows; refuse if none"
     known = sum(path in teacher for path in paths)
     if not known:
@@ -187,8 +195,8 @@ _DISTANCES = {
 }
 
 
-def create_distill(recipe, teacher, n_features):
+def create_distill(recipe, teacher, n_features, device):
     "The callback that a recipe describes"
     width = teacher.values.shape[1]
-    projection = nn.Linear(n_features, width) if recipe.distill_kind == "cosine" else None
+    projection = nn.Linear(n_features, width).to(device) if recipe.distill_kind == "cosine" else None
     return Distill(recipe.distill_kind, recipe.distill_weight, projection)

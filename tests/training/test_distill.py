@@ -183,15 +183,15 @@ def test_the_projection_is_not_exported(tiny_birds, tiny_recipe, embeddings, tmp
     learn.dls.show_batch(max_n=2)
 
 
-def test_mistakes_are_sentences(tiny_birds, tiny_recipe, embeddings, tmp_path):
+def test_mistakes_are_sentences(tiny_birds, tiny_recipe, embeddings, files, tmp_path):
     recipe = tiny_recipe.with_(distill=str(embeddings))
     with pytest.raises(BirdfastError, match=r"no teacher at .*none\.npz"):
-        load_teacher(recipe.with_(distill=str(tmp_path / "none.npz")), CLASSES)
+        load_teacher(recipe.with_(distill=str(tmp_path / "none.npz")), CLASSES, files)
     with pytest.raises(BirdfastError, match="no probabilities of 3 of 3 classes"):
-        load_teacher(recipe.with_(distill_kind="bce"), CLASSES)
+        load_teacher(recipe.with_(distill_kind="bce"), CLASSES, files)
     np.savez(tmp_path / "odd.npz", path=["a"], values=np.ones((1, 2)))
     with pytest.raises(BirdfastError, match="cannot be read as a teacher's values.*start_time"):
-        load_teacher(recipe.with_(distill=str(tmp_path / "odd.npz")), CLASSES)
+        load_teacher(recipe.with_(distill=str(tmp_path / "odd.npz")), CLASSES, files)
     np.savez(tmp_path / "other.npz", path=["a/b.ogg"], start_time=[0.0], values=np.ones((1, 2)))
     with pytest.raises(BirdfastError, match=r"knows none of the \d+ training recordings.*it has a/b\.ogg"):
         bird_dls(tiny_birds, recipe.with_(distill=str(tmp_path / "other.npz")), device="cpu")
