@@ -122,10 +122,14 @@ class Distill(Callback):
     teacher's values are mixed as the labels are. The loss of validation is without it.
     """
 
-    order = 4  # before MixUp (5)
+    order, hook, features = 4, None, None  # before MixUp (5)
 
     def __init__(self, kind, weight, projection=None):
         self.kind, self.weight, self.projection, self.values = kind, weight, projection, None
+
+    def __getstate__(self):
+        "Pickled without the projection: an exported learner has no teacher"
+        return self.__dict__ | {"projection": None, "values": None, "features": None, "hook": None}
 
     def join(self, opt):
         "Have the optimiser train the projection, at the head's rate"
@@ -149,12 +153,11 @@ class Distill(Callback):
         self.features = features.float().mean((-2, -1))
 
     def before_batch(self):
-        if len(self.yb) == 2:
-            self.values = self.yb[1].as_subclass(torch.Tensor)
-            self.learn.yb = self.yb[:1]
+        self.values = self.yb[1].as_subclass(torch.Tensor) if len(self.yb) == 2 else None
+        self.learn.yb = self.yb[:1]
 
     def after_loss(self):
-        if self.training:
+        if self.training and self.values is not None:
             self.learn.loss_grad = self.learn.loss_grad + self.weight * self._distance(self._mixed())
             self.learn.loss = self.learn.loss_grad.clone()
 

@@ -188,8 +188,7 @@ class BirdLearner(Learner):
             for reader in readers:
                 # The list and the cache of this run are of no use elsewhere: there, a broken file raises.
                 reader.bad_files, reader.store, reader.teacher = None, None, None
-            with self.removed_cbs([self.distill] if hasattr(self, "distill") else []):
-                super().export(fname, **kwargs)
+            super().export(fname, **kwargs)
         finally:
             for reader, (bad_files, store, teacher) in zip(readers, kept):
                 reader.bad_files, reader.store, reader.teacher = bad_files, store, teacher

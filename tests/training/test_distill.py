@@ -174,11 +174,11 @@ def test_the_projection_is_not_exported(tiny_birds, tiny_recipe, embeddings, tmp
     assert not [name for name in learn.model.state_dict() if "projection" in name]
     load_bundle(save_bundle(learn, tmp_path / "b.safetensors"))
     learn.export(tmp_path / "b.pkl")
-    assert learn.distill is not None
+    assert learn.distill.projection is not None
     assert learn.dls.train.after_item.fs[0].teacher is learn.dls.teacher
     with pytest.warns(UserWarning):
         loaded = load_learner(tmp_path / "b.pkl")
-    assert not hasattr(loaded, "distill")
+    assert loaded.distill.projection is None
     assert loaded.predict(str(next(tiny_birds.rglob("*.wav"))))[0] in CLASSES
     learn.dls.show_batch(max_n=2)
 
