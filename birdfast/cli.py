@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from birdfast import __version__
+from birdfast.commands.ladder import ladder
 from birdfast.commands.options import (
     default_out,
     how_to_resume,
@@ -274,6 +275,9 @@ def evaluate(
     typer.echo(f"  calibration error {errors}")
     if out:
         typer.echo(f"everything is in {result.write(out)}:\n{listing(out)}")
+
+
+app.command()(ladder)
 
 
 @app.command()

@@ -210,3 +210,24 @@ def test_reliability_has_a_line_for_each_table():
     np.testing.assert_allclose(given.get_ydata(), given.get_xdata(), atol=0.15)
     assert [text.get_text() for text in ax.get_legend().get_texts()] == list(tables)
     assert ax.get_xlabel() == "probability given" and ax.get_ylabel() == "share that was so"
+
+
+def test_a_ladder_is_drawn_by_verdict():
+    from birdfast.plots import plot_ladder
+
+    table = pd.DataFrame(
+        {
+            "score": [0.6, 0.7, 0.65], "spread": [0.01, 0.02, np.nan], "gain": [np.nan, 0.1, -0.05],
+            "error": [np.nan, 0.01, np.nan], "verdict": ["", "pays", "one seed"],
+        },
+        index=pd.Index(["baseline", "improved", "small"], name="rung"),
+    )  # fmt: skip
+    table.attrs["score"] = "accuracy"
+    left, right = plot_ladder(table).axes
+    assert [label.get_text() for label in left.get_yticklabels()] == ["baseline", "improved", "small"]
+    assert left.get_xlabel() == "accuracy"
+    assert {text.get_text() for text in right.get_legend().get_texts()} == {"pays", "one seed"}
+    points = {line.get_xdata()[0]: line.get_ydata()[0] for line in right.lines if line.get_marker() == "o"}
+    assert points == {0.1: 1, -0.05: 2}
+    with pytest.raises(BirdfastError, match="no rung"):
+        plot_ladder(table.iloc[:0])

@@ -1,9 +1,10 @@
 """Progress for a terminal, or for a log file: a bar where someone watches, a line an epoch elsewhere."""
 
 import sys
+import time
 from contextlib import contextmanager
 
-from fastai.callback.core import Callback
+from fastai.callback.core import Callback, CancelValidException
 
 from birdfast.notes import note
 
@@ -30,3 +31,23 @@ def quiet_unless_watched(learn):
         return
     with learn.no_bar(), learn.no_logging():
         yield [EpochLines()]
+
+
+class NoValidation(Callback):
+    "No validation between the epochs, where none is picked by it: what is scored is scored after the last"
+
+    def before_validate(self):
+        raise CancelValidException("after the last epoch")
+
+
+class EpochTimer(Callback):
+    "`seconds` of each epoch's training, validation left out"
+
+    def before_fit(self):
+        self.seconds = []
+
+    def before_train(self):
+        self.started = time.perf_counter()
+
+    def after_train(self):
+        self.seconds.append(time.perf_counter() - self.started)

@@ -1,0 +1,83 @@
+"""`birdfast ladder`: is each technique worth it, on this data?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from birdfast.commands.options import read_columns, read_knobs
+from birdfast.commands.shell import INTERRUPTED, listing
+from birdfast.studies.rungs import MAIN, Rung, ablation, split_names
+
+COLUMNS, KNOBS, MACHINE = "Columns of a csv", "Knobs of every rung", "Machine"
+DEFAULT = ",".join(rung.name for rung in MAIN)
+
+
+def ladder(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="BirdCLEF folder (or its name on Kaggle), folder per class, csv, Raven or Audacity labels",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the rows, the table and the plot")],
+    rungs: Annotated[str, typer.Option(help="Names with commas between; all: every one that birdfast knows")] = DEFAULT,
+    ablate: Annotated[
+        str | None, typer.Option(metavar="RECIPE", help="In place of rungs: a recipe less one technique at a time")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each rung: seeds 0, 1, ...")] = 3,
+    score: Annotated[
+        str | None, typer.Option(help="What decides: soundscape_roc_auc, roc_auc, accuracy or rare_accuracy")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data", rich_help_panel=KNOBS)] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KNOB=VALUE", help="Any other knob", rich_help_panel=KNOBS)
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=0, help="Processes that read", rich_help_panel=MACHINE)
+    ] = None,
+    cache: Annotated[
+        str | None,
+        typer.Option("--cache", help="waveform: decode each recording once, or spectrogram", rich_help_panel=MACHINE),
+    ] = None,
+    cache_dir: Annotated[
+        Path, typer.Option("--cache-dir", help="Folder of the caches", rich_help_panel=MACHINE)
+    ] = Path("cache"),
+    file: Annotated[str | None, typer.Option("--file", help="Column of file names", rich_help_panel=COLUMNS)] = None,
+    label: Annotated[str | None, typer.Option("--label", help="Column of labels", rich_help_panel=COLUMNS)] = None,
+    author: Annotated[
+        str | None, typer.Option("--author", help="Column of recordists", rich_help_panel=COLUMNS)
+    ] = None,
+    fold_column: Annotated[
+        str | None, typer.Option("--fold-column", help="Column of official folds", rich_help_panel=COLUMNS)
+    ] = None,
+    audio_root: Annotated[
+        str | None,
+        typer.Option("--audio-root", help="Folder that the file names are relative to", rich_help_panel=COLUMNS),
+    ] = None,
+) -> None:
+    """Train recipes side by side, each with the same seeds and splits, and say which step pays.
+
+    A training leaves its row in OUT/ladder.csv as it ends: stopped and typed again, the ladder goes on. With more rungs
+    or seeds, it measures those that are missing.
+
+    Example: `birdfast ladder data/birdclef --rungs small,small\\ +\\ mixup --epochs 8 --out runs/ladder`
+    """
+    from birdfast.studies.ladder import ladder as climb
+
+    chosen: list[str | Rung] = [*ablation(ablate)] if ablate else [*split_names(rungs)]
+    cached: dict[str, Any] = {"cache": cache, "cache_dir": str(cache_dir)} if cache else {}
+    try:
+        done = climb(
+            source, chosen, out, seeds, score=score, num_workers=workers,
+            columns=read_columns(file, label, author, fold_column, audio_root),
+            **cached, **read_knobs({"epochs": epochs}, set_ or []),
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        typer.echo("\nbirdfast: stopped; the finished rows are kept, the same command goes on", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    typer.echo(str(done))
+    typer.echo(f"everything is in {done.write()}:\n{listing(out)}")

@@ -1,0 +1,261 @@
+"""The ladder: the same data and seeds for every recipe, a row a training, and whether each step was worth it."""
+
+from __future__ import annotations
+
+import gc
+import json
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from birdfast import __version__
+from birdfast.errors import BirdfastError
+from birdfast.evaluation.gains import ladder_markdown, ladder_table
+from birdfast.inference.writers import replacing
+from birdfast.notes import note
+from birdfast.recipe import Recipe
+from birdfast.recordings.source import Source
+from birdfast.recordings.tables import read_source
+from birdfast.studies.rungs import MAIN, Rung, compared_with, find_rungs
+from birdfast.studies.scores import SOLUTION, score_learner
+
+ROWS, RECIPES_FILE, TABLE, MARKDOWN, PLOT = "ladder.csv", "recipes.json", "table.csv", "ladder.md", "ladder.png"
+_KEYS = ["recipe", "source", "seed"]
+_DECIDE = ("path", "primary_label", "secondary_labels", "author", "start_time", "end_time", "fold", "labels")
+_FREE = ("name", "seed")  # knobs that are no part of what a recipe is
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """What was measured.
+
+    Attributes
+    ----------
+    out
+        The folder: ``ladder.csv`` (a row a training) and ``recipes.json``, and after :meth:`write` the table and plot.
+    rungs
+        As they were asked for, in order.
+    rows
+        Those of the rungs, the data and the seeds asked for.
+    score
+        The score that decides; see :func:`~birdfast.evaluation.gains.main_score`.
+    """
+
+    out: Path
+    rungs: list[Rung]
+    rows: pd.DataFrame
+    score: str | None = None
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """A row a rung: score, gain over the rung it is compared with, verdict, time."""
+        return ladder_table(self.rows, compared_with(self.rungs), score=self.score)
+
+    def __str__(self) -> str:
+        return ladder_markdown(self.table)
+
+    def write(self) -> Path:
+        """``table.csv``, ``ladder.md`` and ``ladder.png`` into the folder."""
+        import matplotlib.pyplot as plt
+
+        from birdfast.plots import plot_ladder
+
+        self.table.to_csv(self.out / TABLE)
+        (self.out / MARKDOWN).write_text(f"{self}\n")
+        figure = plot_ladder(self.table)
+        figure.savefig(self.out / PLOT, dpi=110, bbox_inches="tight")
+        plt.close(figure)
+        return self.out
+
+
+def ladder(
+    source: Any,
+    rungs: Iterable[str | Rung] | None = None,
+    out: str | Path = "runs/ladder",
+    seeds: int | Iterable[int] = 3,
+    *,
+    score: str | None = None,
+    columns: Mapping[str, Any] | None = None,
+    num_workers: int | None = None,
+    device: str | None = None,
+    cache: str | None = None,
+    cache_dir: str | Path | None = None,
+    command: str | None = None,
+    **knobs: Any,
+) -> Ladder:
+    """Train every rung with every seed, and compare; called again, it goes on where it was stopped.
+
+    The rungs share split and seed, so that gains are differences of pairs. A training appends its row to
+    ``out/ladder.csv`` as it ends. Rows of the same recipe, data and seed are not measured again.
+
+    Parameters
+    ----------
+    source, columns
+        What :func:`~birdfast.recordings.tables.read_source` takes.
+    rungs
+        Names of :data:`~birdfast.studies.rungs.RUNGS`, or Rungs; baseline to small unless given.
+    seeds
+        How many (0, 1, ...), or which.
+    score
+        The score that decides: "soundscape_roc_auc", "roc_auc", "accuracy" or "rare_accuracy"; the first that there is.
+    command
+        What reproduces the rows; what was typed unless given.
+    knobs
+        Of every rung, where it does not change them itself: ``epochs=5``.
+
+    Raises
+    ------
+    BirdfastError
+        Before anything is trained: an unknown rung, or one with a knob or a value that the recipe does not have.
+    """
+    chosen = find_rungs(MAIN if rungs is None else rungs)
+    numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    if not numbers:
+        raise BirdfastError("seeds must be 1 or more: nothing is measured without one")
+    recipes = {rung.name: rung.get_recipe(**knobs) for rung in chosen}
+    _check_references(chosen)
+    found, out = read_source(source, **(columns or {})), Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    book = _Book(out, fingerprint(found), command or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
+    options = {"num_workers": num_workers, "device": device, "cache": cache, "cache_dir": cache_dir}
+    todo = [(rung, seed) for seed in numbers for rung in chosen]  # all rungs of a seed: a whole table, early
+    for number, (rung, seed) in enumerate(todo, start=1):
+        recipe = recipes[rung.name].with_(seed=seed)
+        if book.row(recipe) is None:
+            note(f"ladder: {rung.name}, seed {seed} ({number} of {len(todo)})")
+            book.append(rung, recipe, train_and_score(found, recipe, **options))
+    return Ladder(out, chosen, book.rows(chosen, recipes, numbers), score)
+
+
+def train_and_score(source: Source, recipe: Recipe, **options: Any) -> dict[str, Any]:
+    """One training, scored once, after its last epoch; `options` go to ``bird_dls``."""
+    from birdfast.training.blocks import bird_dls
+    from birdfast.training.learner import bird_learner
+    from birdfast.training.progress import EpochTimer, NoValidation
+
+    started, timer = time.perf_counter(), EpochTimer()
+    learn = bird_learner(bird_dls(source, recipe, **options))
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_recipe(cbs=[NoValidation(), timer])
+    row = {
+        "lr": float(max(learn.recorder.lrs)),  # scoring forgets them
+        "epochs": recipe.epochs,
+        "seconds": round(time.perf_counter() - started, 1),
+        "seconds_per_epoch": round(sum(timer.seconds) / len(timer.seconds), 2),
+        "device": device_name(learn.dls.device),
+    }
+    row = score_learner(learn) | row
+    del learn
+    gc.collect()  # fastai's learners lie in cycles, and hold the GPU's memory
+    return row
+
+
+def device_name(device: Any) -> str:
+    """What trained, in words."""
+    import torch
+
+    if str(device).startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} {device}, {torch.get_num_threads()} threads"
+
+
+def _check_references(rungs: list[Rung]) -> None:
+    """Say which rungs will have no gain, for the one that they are compared with is not measured."""
+    names = [rung.name for rung in rungs]
+    for rung in rungs:
+        if rung.over and rung.over not in names:
+            note(f"{rung.name!r} is compared with {rung.over!r}, which is not measured: add it to see the gain")
+
+
+class _Book:
+    """The rows of a folder: found by recipe, data and seed."""
+
+    def __init__(self, out: Path, source: str, command: str) -> None:
+        self.out, self.source, self.command = out, source, command
+
+    def _read(self) -> pd.DataFrame:
+        file = self.out / ROWS
+        return (
+            pd.read_csv(file, dtype={"recipe": str, "source": str}) if file.is_file() else pd.DataFrame(columns=_KEYS)
+        )
+
+    def _recipes(self) -> dict[str, dict[str, Any]]:
+        file = self.out / RECIPES_FILE
+        return json.loads(file.read_text()) if file.is_file() else {}
+
+    def key(self, recipe: Recipe) -> str:
+        """The short name of a recipe in the rows. A knob that is younger than a row had its default there."""
+        wanted, defaults = _essence(recipe), _essence(Recipe())
+        same = (key for key, knobs in self._recipes().items() if {**defaults, **knobs} == wanted)
+        return next(same, _digest(json.dumps(wanted, sort_keys=True)))
+
+    def row(self, recipe: Recipe) -> pd.Series | None:
+        """The row of a recipe and its seed; None where there is none."""
+        rows = self._read()
+        same = (rows["recipe"] == self.key(recipe)) & (rows["source"] == self.source) & (rows["seed"] == recipe.seed)
+        return rows[same].iloc[-1] if same.any() else None
+
+    def append(self, rung: Rung, recipe: Recipe, row: Mapping[str, Any]) -> None:
+        """Write a row, and the recipe that it is of."""
+        key = self.key(recipe)
+        recipes = self._recipes() | {key: _essence(recipe)}
+        with replacing(self.out / RECIPES_FILE) as file:
+            file.write_text(json.dumps(recipes, indent=1) + "\n")
+        names = {"rung": rung.name, "adds": rung.adds, "over": rung.over or "", "removes": rung.removes}
+        whole = {"rung": rung.name, "seed": recipe.seed, **row, **names, "recipe": key, "source": self.source}
+        rows = self._read()
+        new = pd.DataFrame([whole | _versions() | {"command": self.command}])
+        with replacing(self.out / ROWS) as file:
+            (pd.concat([rows, new], ignore_index=True) if len(rows) else new).to_csv(file, index=False)
+
+    def rows(self, rungs: list[Rung], recipes: Mapping[str, Recipe], seeds: list[int]) -> pd.DataFrame:
+        """The rows of the rungs, named as these are."""
+        over, found = compared_with(rungs), []
+        for rung in rungs:
+            names = {"rung": rung.name, "adds": rung.adds, "over": over.get(rung.name, ""), "removes": rung.removes}
+            for seed in seeds:
+                row = self.row(recipes[rung.name].with_(seed=seed))
+                assert row is not None
+                found.append({**row.to_dict(), **names})
+        if others := len(self._read()) - len({(row["recipe"], row["seed"]) for row in found}):
+            note(f"{others} rows of {self.out / ROWS} are of other recipes, seeds or data: not in this table")
+        return pd.DataFrame(found)
+
+
+def _essence(recipe: Recipe) -> dict[str, Any]:
+    return {name: value for name, value in recipe.to_dict().items() if name not in _FREE}
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    return {"birdfast": __version__, **{name: version(name) for name in ("torch", "fastai", "timm")}}
+
+
+def fingerprint(source: Source) -> str:
+    """A short text that changes with the rows, the classes and the truth of a source, not with the place it lies in."""
+    parts = [json.dumps(source.classes), _text(source.recordings, source.root)]
+    if source.soundscapes is not None:
+        parts.append(_text(source.soundscapes, source.root))
+    if source.root is not None and (source.root / SOLUTION).is_file():
+        parts.append((source.root / SOLUTION).read_text())
+    return _digest("\n".join(parts))
+
+
+def _text(table: pd.DataFrame, root: Path | None) -> str:
+    rows = table[[name for name in _DECIDE if name in table]]
+    if root is not None:
+        rows = rows.assign(path=[str(path).removeprefix(f"{root}/") for path in rows["path"]])
+    return rows.to_csv(index=False)

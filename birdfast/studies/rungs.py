@@ -1,0 +1,182 @@
+"""The rungs of the ladder as plain data: what each adds, to what, by which knobs of the recipe."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from birdfast.errors import BirdfastError, unknown
+from birdfast.recipe import BASELINE, Recipe, get_recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rung:
+    """One recipe of a ladder, and the one that it is measured against.
+
+    Attributes
+    ----------
+    name, adds
+        What tables call it, and a few words on what it adds to the rung that it is `over`.
+    recipe, changes
+        A preset's name, the file of a recipe or a Recipe, and the knobs that differ from it.
+    over
+        The name of the rung that it is compared with; the one before it in the list unless given.
+    removes
+        It takes something away from `over`: what it loses is what that was worth.
+    """
+
+    name: str
+    adds: str = ""
+    recipe: str | Path | Recipe = "baseline"
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    over: str | None = None
+    removes: bool = False
+
+    def get_recipe(self, **knobs: Any) -> Recipe:
+        """The recipe of this rung; `knobs` are every rung's, its own changes come on top.
+
+        Raises
+        ------
+        BirdfastError
+            A knob or a value that the recipe does not know, with the nearest one that it does.
+        """
+        try:
+            return get_recipe(self.recipe, **{**knobs, **self.changes}).with_(name=self.name)
+        except BirdfastError as error:
+            raise BirdfastError(f"the rung {self.name!r}: {error}") from None
+
+
+def _on_small(name: str, adds: str, **changes: Any) -> Rung:
+    return Rung(name=f"small + {name}", adds=adds, recipe="small", changes=changes, over="small")
+
+
+_SIGMOID = {"activation": "sigmoid"}
+_MULTI = {"task": "multi", "activation": "sigmoid"}
+
+MAIN = [
+    Rung(name="baseline", adds="a constant learning rate of 1e-3, no remedy"),
+    Rung(name="improved", adds="SpecAugment, MixUp, weighted sampling, label smoothing, one-cycle at 1e-4",
+         recipe="improved"),
+    Rung(name="improved, lr=auto", adds="the learning rate that lr_find suggests", recipe="improved",
+         changes={"lr": "auto"}),
+    Rung(name="small", adds="a learning rate of 2e-3, no MixUp", recipe="small"),
+]  # fmt: skip
+
+TECHNIQUES = [
+    _on_small("ce, read by sigmoid", "cross-entropy, read by sigmoid (2024 1st, 2025 1st)", loss="ce", **_SIGMOID),
+    _on_small("bce", "binary cross-entropy", loss="bce", **_SIGMOID),
+    _on_small("focal", "focal loss (Lin et al. 2017)", loss="focal", **_SIGMOID),
+    _on_small("bce_focal", "binary cross-entropy and focal loss", loss="bce_focal", **_SIGMOID),
+    _on_small("asymmetric", "asymmetric loss (Ridnik et al. 2021)", loss="asymmetric", **_SIGMOID),
+    _on_small("soft_auc_bce", "a smooth ROC-AUC and binary cross-entropy", loss="soft_auc_bce", **_SIGMOID),
+    _on_small("secondary, masked", "secondary labels left out of the loss (2024 3rd)", secondary="mask", **_MULTI),
+    _on_small("secondary, 0.5", "secondary labels as targets of 0.5", secondary="weight", **_MULTI),
+    _on_small("wave mix", "half the clips mixed as sound, labels united (2023 1st, 2025 1st)", wave_mix=0.5),
+    _on_small("filter", "a random equaliser on half the clips (2023 1st, 2025 2nd)", filter_p=0.5),
+    _on_small("gain", "loudness changed by up to 6 dB", gain_db=6.0),
+    _on_small("mixup", "MixUp of spectrograms (Zhang et al. 2018)", mixup_alpha=0.4),
+    _on_small("gem", "generalised-mean pooling (Radenović et al. 2019)", pooling="gem"),
+    _on_small("sed", "a head that hears where the song is (Kong et al. 2020)", pooling="sed"),
+    _on_small("drop path", "stochastic depth of 0.15 (2025 1st)", drop_path=0.15),
+    _on_small("ema", "the moving average of the weights", ema=0.99),
+    _on_small("swa", "the mean of the weights of the last half (Izmailov et al. 2018)", swa=0.5),
+    _on_small("body lr", "a tenth of the learning rate below the head", body_lr=0.1),
+    _on_small("even sampling", "every species equally often", sampling_power=1.0),
+]
+
+RUNGS: dict[str, Rung] = {rung.name: rung for rung in (*MAIN, *TECHNIQUES)}
+ALL = "all"
+
+# What is taken away together, for one knob of a group means nothing without the others.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "masks": ("time_masks", "time_mask_width", "freq_masks", "freq_mask_width", "mask_p"),
+    "sampling": ("sampling_power", "sampling_floor", "sampling_cap"),
+    "loss": ("loss", "task", "activation", "secondary", "secondary_weight"),
+    "spectrogram": ("duration", "pad", "n_fft", "win_length", "hop_length", "n_mels", "fmin", "fmax", "power", "top_db",
+                    "mel_scale", "mel_norm", "normalize", "sample_rate"),
+    "backbone": ("backbone", "weights"),
+    "schedule": ("schedule", "warmup"),
+}  # fmt: skip
+# Not techniques: how long, on what, how often.
+_FIXED = {"name", "epochs", "batch_size", "seed", "n_folds", "fold", "group", "max_windows", "max_bad"}
+
+
+def find_rungs(names: Iterable[str | Rung]) -> list[Rung]:
+    """The rungs of these names; ``"all"`` stands for every built-in one, a Rung for itself.
+
+    Raises
+    ------
+    BirdfastError
+        A name that there is not, or one twice.
+    """
+    found: list[Rung] = []
+    for name in names:
+        if isinstance(name, str) and name not in (*RUNGS, ALL):
+            raise unknown("rung", name, [*RUNGS, ALL])
+        found += [name] if isinstance(name, Rung) else list(RUNGS.values()) if name == ALL else [RUNGS[name]]
+    twice = {rung.name for rung in found if sum(rung.name == other.name for other in found) > 1}
+    if twice:
+        raise BirdfastError(f"two rungs are called {sorted(twice)[0]!r}: give each its own name, once")
+    if not found:
+        raise BirdfastError(f"no rung to measure: name some of {', '.join(RUNGS)}")
+    return found
+
+
+def split_names(text: str) -> list[str]:
+    """Names of rungs with commas between them; ``improved, lr=auto`` is one name."""
+    parts, names = text.split(","), []
+    while parts:
+        several = [",".join(parts[:n]).strip() for n in range(len(parts), 0, -1)]
+        name = next((name for name in several if name in RUNGS), several[-1])
+        del parts[: name.count(",") + 1]
+        names.append(name)
+    return [name for name in names if name]
+
+
+def ablation(preset: str | Path | Recipe) -> list[Rung]:
+    """The whole preset, then the preset without one technique at a time; a technique is what `baseline` does not have.
+
+    Knobs that belong together (the masks of SpecAugment) are taken away together.
+
+    Raises
+    ------
+    BirdfastError
+        If there is no such preset, or it is the baseline.
+    """
+    full = get_recipe(preset)
+    without = techniques(full)
+    if not without:
+        raise BirdfastError(f"{full.name!r} has no technique that baseline lacks: there is nothing to take away")
+    rungs = [Rung(name=full.name, adds="all of it", recipe=full)]
+    for what, knobs in without.items():
+        said = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in knobs.items())
+        rungs.append(
+            Rung(name=f"{full.name} without {what}", adds=f"{what} ({said})", recipe=full, changes=knobs,
+                 over=full.name, removes=True)
+        )  # fmt: skip
+    return rungs
+
+
+def techniques(recipe: Recipe) -> dict[str, dict[str, Any]]:
+    """What a recipe has and `baseline` does not: by name, the knobs (at baseline's values) that take it away."""
+    full, base = recipe.to_dict(), BASELINE.to_dict()
+    changed = [name for name in full if full[name] != base[name] and name not in _FIXED]
+    found: dict[str, dict[str, Any]] = {}
+    for name in changed:
+        group = next((group for group, knobs in GROUPS.items() if name in knobs), name)
+        found.setdefault(group, {})[name] = base[name]
+    return found
+
+
+def compared_with(rungs: Sequence[Rung]) -> dict[str, str]:
+    """The rung that each is compared with, for those that have one among `rungs`."""
+    names = [rung.name for rung in rungs]
+    pairs = {}
+    for before, rung in zip([None, *names], rungs, strict=False):
+        over = rung.over or before
+        if over in names:
+            pairs[rung.name] = str(over)
+    return pairs

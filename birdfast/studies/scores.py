@@ -1,0 +1,84 @@
+"""The scores of one training: held-out recordings, the rare third of the species, and soundscapes with a known truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from birdfast.evaluation.metrics import PRESENT, accuracy, roc_auc
+from birdfast.evaluation.report import INDEX, join_truth, rare_third
+from birdfast.recordings.source import Source
+
+SOLUTION = "solution.csv"
+
+
+def score_learner(learn: Any) -> dict[str, float]:
+    """`accuracy`, `roc_auc`, `rare_accuracy` (of `n_rare` recordings) and, where there is a truth, of soundscapes.
+
+    The rare third are the classes with the fewest training recordings.
+    """
+    clips, classes = learn.dls.clips, list(learn.dls.vocab)
+    rare = rare_third(clips.loc[~clips["is_valid"], "primary_label"].value_counts())
+    targets, probabilities = learn.recording_scores()
+    columns = [classes.index(name) for name in rare]
+    of_rare = np.isin(targets, columns) if targets.ndim == 1 else (targets[:, columns] >= PRESENT).any(axis=1)
+    row = {
+        "accuracy": accuracy(targets, probabilities),
+        "roc_auc": roc_auc(targets, probabilities),
+        "rare_accuracy": accuracy(targets[of_rare], probabilities[of_rare]) if of_rare.any() else np.nan,
+        "n_rare": int(of_rare.sum()),
+    }
+    sides = soundscape_sides(learn)
+    if sides is None:
+        return row
+    truth, scores = sides
+    columns = [truth.columns.get_loc(name) for name in rare if name in truth.columns]
+    known, found = truth.to_numpy(), scores.to_numpy()
+    return row | {
+        "soundscape_roc_auc": roc_auc(known, found),
+        "rare_soundscape_roc_auc": roc_auc(known[:, columns], found[:, columns]) if columns else np.nan,
+    }
+
+
+def soundscape_sides(learn: Any) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+    """Truth and probabilities of windows, a column a class: of the test soundscapes, else of labelled ones; or None."""
+    source: Source = learn.dls.source
+    if source.test is not None and source.sample_submission is not None and source.root is not None:
+        solution = source.root / SOLUTION
+        if solution.is_file():
+            return _test(learn, source, solution)
+    if source.soundscapes is not None and len(source.soundscapes):
+        return _labelled(learn, source)
+    return None
+
+
+def _test(learn: Any, source: Source, solution: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    from birdfast.inference.predictor import Predictor
+
+    assert source.test is not None and source.sample_submission is not None
+    with TemporaryDirectory(prefix="birdfast-") as folder:
+        table = Predictor(learn).submission(
+            source.test, source.sample_submission, out=Path(folder) / "submission.csv", progress=False
+        )
+    scores = table.set_index("row_id")
+    truth = pd.read_csv(solution, dtype={"row_id": str}).set_index("row_id")
+    return truth.loc[scores.index, scores.columns], scores
+
+
+def _labelled(learn: Any, source: Source) -> tuple[pd.DataFrame, pd.DataFrame]:
+    from birdfast.inference.predictor import Predictor
+
+    windows = source.soundscapes
+    assert windows is not None
+    predictor = Predictor(learn)
+    scores = predictor.predict(windows["path"].unique().tolist(), progress=False)
+    hot = pd.DataFrame(
+        [[float(name in labels) for name in predictor.classes] for labels in windows["labels"]],
+        index=pd.MultiIndex.from_frame(windows[INDEX]), columns=predictor.classes,
+    )  # fmt: skip
+    targets, probabilities, _ = join_truth(scores, hot)
+    return pd.DataFrame(targets, columns=scores.columns), pd.DataFrame(probabilities, columns=scores.columns)

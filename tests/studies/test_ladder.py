@@ -1,0 +1,144 @@
+"""A ladder of tiny trainings: paired, resumed, never measured twice."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from birdfast import synth
+from birdfast.errors import BirdfastError
+from birdfast.recordings.tables import read_source
+from birdfast.studies import ladder as module
+from birdfast.studies.ladder import fingerprint, ladder
+from birdfast.studies.rungs import Rung
+from birdfast.studies.scores import score_learner
+
+
+@pytest.fixture
+def rungs(tiny_recipe):
+    first = tiny_recipe.with_(epochs=1)
+    return [
+        Rung(name="plain", recipe=first),
+        Rung(name="mixed", adds="MixUp", recipe=first, changes={"mixup_alpha": 1.0}),
+    ]
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """Scores that a table tells, in place of trainings: of what was asked, in order."""
+    asked = []
+
+    def train_and_score(source, recipe, **options):
+        asked.append((recipe.name, recipe.seed))
+        score = 0.5 + 0.1 * recipe.seed + (0.05 if recipe.mixup_alpha == 1.0 else 0.0)
+        return {"accuracy": score, "roc_auc": score, "seconds_per_epoch": 1.0, "lr": 1e-3}
+
+    monkeypatch.setattr(module, "train_and_score", train_and_score)
+    return asked
+
+
+def test_rows_come_from_trainings_and_carry_what_made_them(tiny_table, rungs, tmp_path):
+    done = ladder(tiny_table, rungs, tmp_path, [3], command="as typed", num_workers=0)
+    rows = pd.read_csv(tmp_path / "ladder.csv")
+    assert rows["rung"].tolist() == ["plain", "mixed"] and set(rows["seed"]) == {3}
+    assert rows["accuracy"].between(0, 1).all() and rows["roc_auc"].between(0, 1).all()
+    assert (rows["lr"] > 0).all() and (rows["seconds"] >= rows["seconds_per_epoch"]).all()
+    assert rows[["torch", "fastai", "timm", "birdfast", "device"]].notna().all(axis=None)
+    assert set(rows["command"]) == {"as typed"}
+    assert rows["recipe"].nunique() == 2 and rows["source"].nunique() == 1
+    assert "| mixed | MixUp |" in str(done) and "one seed" in str(done)
+    done.write()
+    assert {"ladder.md", "ladder.png", "table.csv"} <= {file.name for file in tmp_path.iterdir()}
+
+
+def test_seeds_pair_rungs_and_finished_rows_are_not_run_twice(tiny_table, rungs, tmp_path, told):
+    ladder(tiny_table, rungs, tmp_path, 1)
+    assert told == [("plain", 0), ("mixed", 0)]
+    done = ladder(tiny_table, rungs, tmp_path, 3)
+    assert told[2:] == [("plain", 1), ("mixed", 1), ("plain", 2), ("mixed", 2)]
+    assert done.table.loc["mixed", "gain"] == pytest.approx(0.05) and done.table.loc["mixed", "verdict"] == "pays"
+    assert len(pd.read_csv(tmp_path / "ladder.csv")) == 6
+
+
+def test_a_stopped_ladder_goes_on(tiny_table, rungs, tmp_path, told, monkeypatch):
+    tell = module.train_and_score
+
+    def stop(source, recipe, **options):
+        if len(told) == 1:
+            raise KeyboardInterrupt
+        return tell(source, recipe, **options)
+
+    monkeypatch.setattr(module, "train_and_score", stop)
+    with pytest.raises(KeyboardInterrupt):
+        ladder(tiny_table, rungs, tmp_path, 2)
+    monkeypatch.setattr(module, "train_and_score", tell)
+    ladder(tiny_table, rungs, tmp_path, 2)
+    assert told == [("plain", 0), ("mixed", 0), ("plain", 1), ("mixed", 1)]
+
+
+def test_another_recipe_of_the_same_name_or_other_data_is_measured_anew(tiny_table, rungs, tmp_path, told, capsys):
+    ladder(tiny_table, rungs[:1], tmp_path, 1)
+    done = ladder(tiny_table, rungs[:1], tmp_path, 1, epochs=5)
+    ladder(tiny_table.iloc[1:], rungs[:1], tmp_path, 1)
+    assert told == [("plain", 0)] * 3
+    assert len(done.rows) == 1 and "1 rows" in capsys.readouterr().err
+
+
+def test_a_row_is_known_by_its_recipe_not_by_its_name(tiny_table, rungs, tmp_path, told):
+    ladder(tiny_table, rungs[:1], tmp_path, 1)
+    renamed = Rung(name="other", recipe=rungs[0].recipe)
+    assert ladder(tiny_table, [renamed], tmp_path, 1).rows["rung"].tolist() == ["other"]
+    assert len(told) == 1
+
+
+def test_a_knob_younger_than_a_row_had_its_default(tiny_table, rungs, tmp_path, told):
+    ladder(tiny_table, rungs[:1], tmp_path, 1)
+    file = tmp_path / "recipes.json"
+    assert '"warmup"' in file.read_text()
+    file.write_text("".join(line for line in file.read_text().splitlines(True) if '"warmup"' not in line))
+    ladder(tiny_table, rungs[:1], tmp_path, 1)
+    assert len(told) == 1
+    ladder(tiny_table, rungs[:1], tmp_path, 1, warmup=0.5)
+    assert len(told) == 2
+
+
+def test_mistakes_are_found_before_anything_is_trained(tiny_table, rungs, tmp_path, told, capsys):
+    wrong = Rung(name="wrong", changes={"mixup": 0.1})
+    with pytest.raises(BirdfastError, match="the rung 'wrong'"):
+        ladder(tiny_table, [*rungs, wrong], tmp_path)
+    with pytest.raises(BirdfastError, match="seeds"):
+        ladder(tiny_table, rungs, tmp_path, 0)
+    assert not told
+    lonely = Rung(name="lonely", recipe=rungs[0].recipe, over="small")
+    ladder(tiny_table, [lonely], tmp_path, 1)
+    assert "'small', which is not measured" in capsys.readouterr().err
+
+
+def test_the_fingerprint_is_of_the_data_not_of_its_place(tmp_path):
+    options = {"n_classes": 3, "n_recordings": 6, "n_labelled": 1, "n_unlabelled": 0, "n_test": 1, "seed": 2}
+    one, two = (read_source(synth(tmp_path / name, **options)) for name in "ab")
+    assert fingerprint(one) == fingerprint(two)
+    before = fingerprint(two)
+    two.recordings.loc[0, "primary_label"] = (
+        two.classes[-1] if two.recordings["primary_label"][0] != two.classes[-1] else two.classes[0]
+    )
+    assert fingerprint(two) != before
+    solution = tmp_path / "a" / "solution.csv"
+    solution.write_text(solution.read_text().replace("0\n", "1\n", 1))
+    assert fingerprint(one) != before
+
+
+def test_soundscapes_with_a_truth_are_scored(tmp_path, tiny_recipe):
+    from birdfast import bird_dls, bird_learner
+
+    folder = synth(tmp_path / "s", n_classes=3, n_recordings=24, n_labelled=2, n_unlabelled=0, n_test=2, seed=1)
+    recipe = tiny_recipe.with_(duration=5.0, epochs=1)
+    learn = bird_learner(bird_dls(folder, recipe, num_workers=0))
+    row = score_learner(learn)
+    assert {"soundscape_roc_auc", "rare_soundscape_roc_auc", "accuracy", "roc_auc"} <= set(row)
+    assert 0 < row["soundscape_roc_auc"] < 1
+    (folder / "solution.csv").unlink()
+    labelled = score_learner(learn)["soundscape_roc_auc"]
+    assert 0 < labelled < 1 and labelled != row["soundscape_roc_auc"]
+    learn.dls.source.soundscapes = None
+    assert "soundscape_roc_auc" not in score_learner(learn)
+    assert not np.isnan(row["accuracy"])

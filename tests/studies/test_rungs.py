@@ -1,0 +1,82 @@
+"""The rungs as data."""
+
+import pytest
+
+from birdfast.errors import BirdfastError
+from birdfast.recipe import BASELINE, IMPROVED, RECIPES
+from birdfast.studies.rungs import MAIN, RUNGS, Rung, ablation, compared_with, find_rungs, split_names, techniques
+
+
+@pytest.mark.parametrize("rung", MAIN, ids=lambda rung: rung.name)
+def test_the_main_rungs_are_the_presets(rung):
+    preset = RECIPES[rung.name.split(",")[0]]
+    assert rung.get_recipe() == preset.with_(**rung.changes, name=rung.name)
+    assert rung.adds
+
+
+def test_no_rung_changes_nothing_and_each_names_one_that_there_is():
+    for rung in RUNGS.values():
+        assert rung.over is None or rung.over in RUNGS, rung.name
+        preset = RECIPES[str(rung.recipe)].to_dict()
+        assert not rung.changes or any(preset.get(k) != v for k, v in rung.changes.items()), rung.name
+
+
+def test_knobs_of_all_rungs_give_way_to_a_rungs_own():
+    assert RUNGS["improved, lr=auto"].get_recipe(lr=0.5, epochs=3).lr == "auto"
+    assert RUNGS["improved"].get_recipe(lr=0.5).lr == 0.5
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"mixup_alpa": 0.2}, "did you mean 'mixup_alpha'"), ({"pooling": "avgmx"}, "did you mean 'avgmax'")],
+)
+def test_a_knob_that_does_not_exist_names_the_nearest(changes, words):
+    with pytest.raises(BirdfastError, match=words) as error:
+        Rung(name="mine", recipe="small", changes=changes).get_recipe()
+    assert "the rung 'mine'" in str(error.value)
+
+
+def test_names_are_found_or_the_nearest_is_named():
+    mine = Rung(name="mine", over="small")
+    assert [rung.name for rung in find_rungs(["small", mine])] == ["small", "mine"]
+    assert find_rungs(["all"]) == list(RUNGS.values())
+    with pytest.raises(BirdfastError, match="did you mean 'small'"):
+        find_rungs(["smal"])
+    with pytest.raises(BirdfastError, match="two rungs are called 'small'"):
+        find_rungs(["small", "small"])
+    with pytest.raises(BirdfastError, match="no rung"):
+        find_rungs([])
+
+
+def test_names_with_commas_are_one_name():
+    assert split_names("baseline, improved, lr=auto,small") == ["baseline", "improved, lr=auto", "small"]
+    assert split_names("improved,small + ce, read by sigmoid") == ["improved", "small + ce, read by sigmoid"]
+    assert split_names("nothing,small") == ["nothing", "small"]
+
+
+def test_a_rung_is_compared_with_its_own_or_the_one_before():
+    a, b, c, d = Rung(name="a"), Rung(name="b"), Rung(name="c", over="a"), Rung(name="d", over="elsewhere")
+    assert compared_with([a, b, c, d]) == {"b": "a", "c": "a"}
+
+
+def test_ablation_takes_one_technique_at_a_time_away():
+    whole, *rest = ablation("improved")
+    assert whole.get_recipe() == IMPROVED
+    assert {rung.name.removeprefix("improved without ") for rung in rest} == set(techniques(IMPROVED))
+    assert set(techniques(IMPROVED)) == {"lr", "schedule", "masks", "mixup_alpha", "sampling", "label_smoothing"}
+    masks = next(rung for rung in rest if rung.name == "improved without masks")
+    assert masks.removes and masks.over == "improved"
+    assert masks.get_recipe() == IMPROVED.with_(time_masks=0, freq_masks=0, name=masks.name)
+
+
+def test_all_ablations_together_are_the_baseline():
+    knobs = {name: value for group in techniques(IMPROVED).values() for name, value in group.items()}
+    assert IMPROVED.with_(**knobs, name="baseline") == BASELINE
+    with pytest.raises(BirdfastError, match="nothing to take away"):
+        ablation("baseline")
+
+
+def test_loss_task_and_activation_go_together():
+    recipe = IMPROVED.with_(task="multi", activation="sigmoid", secondary="mask")
+    rung = next(rung for rung in ablation(recipe) if rung.name.endswith("without loss"))
+    assert (rung.get_recipe().task, rung.get_recipe().activation) == ("single", "softmax")
