@@ -16,6 +16,8 @@ from birdfast.evaluation.gains import (
     paired_gain,
 )
 
+BETTER, MIXED = np.array([0.02, 0.03, 0.04]), np.array([0.02, -0.03, 0.04])
+
 
 def rows(**scores):
     """A row a rung and seed: the scores by rung."""
@@ -31,12 +33,12 @@ def rows(**scores):
 
 def test_a_gain_is_of_pairs_not_of_means():
     before = pd.Series([0.1, 0.5, 0.9])
-    gain = paired_gain(before + [0.02, 0.03, 0.04], before)
+    gain = paired_gain(before + BETTER, before)
     assert gain.mean == pytest.approx(0.03) and gain.n == 3
     assert gain.error == pytest.approx(0.01 / np.sqrt(3))
     assert gain.verdict == PAYS
-    assert paired_gain(before, before + [0.02, 0.03, 0.04]).verdict == COSTS
-    assert paired_gain(before, before + [0.02, -0.03, 0.04]).verdict == EQUAL
+    assert paired_gain(before, before + BETTER).verdict == COSTS
+    assert paired_gain(before, before + MIXED).verdict == EQUAL
 
 
 def test_seeds_that_only_one_side_has_are_left_out():
