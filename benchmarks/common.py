@@ -12,10 +12,10 @@ import fastai
 import pandas as pd
 import timm
 import torch
-from fastai.callback.core import Callback, CancelValidException
 
 import birdfast
 from birdfast import bird_dls, bird_learner
+from birdfast.training.progress import NoValidation
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -44,13 +44,6 @@ def versions() -> dict[str, str]:
         "timm": timm.__version__,
         "device": device,
     }
-
-
-class NoValidation(Callback):
-    """Score the last epoch only: no epoch is picked, so those between cost time for nothing."""
-
-    def before_validate(self) -> None:
-        raise CancelValidException("not now")
 
 
 def train(source: Any, **knobs: Any) -> Any:

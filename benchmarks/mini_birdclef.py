@@ -8,39 +8,13 @@ Every recording but the held-out fold trains; the test soundscapes are scored on
 from __future__ import annotations
 
 import sys
-import tempfile
-from pathlib import Path
 
-import pandas as pd
 from common import VARIANTS, measure, spread, train
 
-from birdfast import Predictor
 from birdfast.evaluation.metrics import cmap, roc_auc
+from birdfast.studies.scores import soundscape_sides
 
 EPOCHS = 10
-
-
-def submit(learn, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The truth of the test soundscapes of `folder`, and the probabilities handed in, with the same rows and columns."""
-    with tempfile.TemporaryDirectory() as out:
-        submission = (
-            Predictor(learn)
-            .submission(
-                folder / "test_soundscapes",
-                folder / "sample_submission.csv",
-                out=Path(out) / "submission.csv",
-                progress=False,
-            )
-            .set_index("row_id")
-        )
-    truth = pd.read_csv(folder / "solution.csv").set_index("row_id")
-    return truth.loc[submission.index, submission.columns], submission
-
-
-def score(truth: pd.DataFrame, submission: pd.DataFrame) -> dict[str, float]:
-    """Macro ROC-AUC and cmAP."""
-    targets, probabilities = truth.to_numpy(), submission.to_numpy()
-    return {"roc_auc": roc_auc(targets, probabilities), "cmap": cmap(targets, probabilities)}
 
 
 def main(folder: str) -> None:
@@ -48,9 +22,11 @@ def main(folder: str) -> None:
 
     def run(variant: str, seed: int) -> dict[str, float]:
         learn = train(folder, seed=seed, epochs=EPOCHS, **VARIANTS[variant])
+        truth, probabilities = (side.to_numpy() for side in soundscape_sides(learn))
         return {
             "epochs": EPOCHS,
-            **score(*submit(learn, Path(folder))),
+            "roc_auc": roc_auc(truth, probabilities),
+            "cmap": cmap(truth, probabilities),
             "lr": learn.lr_used,
             "seconds": round(learn.seconds),
         }

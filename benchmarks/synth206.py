@@ -11,33 +11,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
 from common import VARIANTS, measure, spread, train
-from mini_birdclef import score, submit
 
 from birdfast import synth
-from birdfast.evaluation.metrics import accuracy, roc_auc
-from birdfast.evaluation.report import rare_third
+from birdfast.studies.scores import score_learner
 
 EPOCHS = 15  # as the notebook that failed; some 600 steps here
-
-
-def scores(learn, folder: Path) -> dict[str, float]:
-    """Of all classes and of the rare third: on held-out recordists, and on the soundscapes as BirdCLEF does."""
-    clips, classes = learn.dls.clips, list(learn.dls.vocab)
-    rare = rare_third(clips[~clips["is_valid"]]["primary_label"].value_counts())
-    targets, probabilities = learn.recording_scores()
-    of_rare = np.isin(targets, [classes.index(name) for name in rare])
-    truth, submission = submit(learn, folder)
-    return {
-        "accuracy": accuracy(targets, probabilities),
-        "roc_auc": roc_auc(targets, probabilities),
-        "rare_accuracy": accuracy(targets[of_rare], probabilities[of_rare]),
-        "n_rare": int(of_rare.sum()),
-        "soundscape_roc_auc": score(truth, submission)["roc_auc"],
-        "rare_soundscape_roc_auc": score(truth[rare], submission[rare])["roc_auc"],
-    }
 
 
 def main(folder: str) -> None:
@@ -48,7 +28,7 @@ def main(folder: str) -> None:
 
     def run(variant: str, seed: int) -> dict[str, float]:
         learn = train(data, seed=seed, epochs=EPOCHS, **VARIANTS[variant])
-        return {"epochs": EPOCHS, **scores(learn, data), "lr": learn.lr_used, "seconds": round(learn.seconds)}
+        return {"epochs": EPOCHS, **score_learner(learn), "lr": learn.lr_used, "seconds": round(learn.seconds)}
 
     seeds = range(3 if torch.cuda.is_available() else 1)
     keys = [{"variant": variant, "seed": seed} for seed in seeds for variant in VARIANTS]

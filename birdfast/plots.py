@@ -336,7 +336,7 @@ def plot_ladder(table: pd.DataFrame, *, axes: Sequence[Axes] | None = None) -> F
     left.errorbar(table["score"], places, xerr=table["spread"], fmt="o", color="tab:blue", markersize=5, capsize=3)
     left.set_yticks(places, [str(name) for name in table.index])
     left.invert_yaxis()
-    left.set_xlabel(SCORES.get(table.attrs.get("score", ""), "score"))
+    left.set_xlabel(f"{SCORES.get(table.attrs.get('score', ''), 'score')}, ± its spread over seeds")
     _gains(right, table.reset_index(drop=True))
     for ax in (left, right):
         _bare(ax, "x")

@@ -90,18 +90,26 @@ TECHNIQUES = [
 RUNGS: dict[str, Rung] = {rung.name: rung for rung in (*MAIN, *TECHNIQUES)}
 ALL = "all"
 
-# What is taken away together, for one knob of a group means nothing without the others.
+# What is taken away together, for one knob of a group means nothing without the others: how their names begin.
 GROUPS: dict[str, tuple[str, ...]] = {
-    "masks": ("time_masks", "time_mask_width", "freq_masks", "freq_mask_width", "mask_p"),
-    "sampling": ("sampling_power", "sampling_floor", "sampling_cap"),
-    "loss": ("loss", "task", "activation", "secondary", "secondary_weight"),
-    "spectrogram": ("duration", "pad", "n_fft", "win_length", "hop_length", "n_mels", "fmin", "fmax", "power", "top_db",
-                    "mel_scale", "mel_norm", "normalize", "sample_rate"),
+    "masks": ("time_mask", "freq_mask", "mask_p"),
+    "sampling": ("sampling_",),
+    "secondary labels": ("secondary",),
+    "soundscapes": ("soundscape_",),
+    "pseudo-labels": ("pseudo_",),
+    "loss": ("loss", "focal_"),
+    "wave mix": ("wave_mix",),
+    "filter": ("filter_",),
+    "pooling": ("pooling", "sed_"),
+    "spectrogram": ("duration", "window", "pad", "sample_rate", "n_fft", "win_length", "hop_length", "n_mels", "fmin", "fmax",
+                    "power", "top_db", "mel_", "normalize"),
     "backbone": ("backbone", "weights"),
     "schedule": ("schedule", "warmup"),
 }  # fmt: skip
-# Not techniques: how long, on what, how often.
-_FIXED = {"name", "epochs", "batch_size", "seed", "n_folds", "fold", "group", "max_windows", "max_bad"}
+# Not techniques: how long, on what, how labels are read.
+_FIXED = {
+    "name", "epochs", "batch_size", "seed", "n_folds", "fold", "group", "max_windows", "max_bad", "task", "activation",
+}  # fmt: skip
 
 
 def find_rungs(names: Iterable[str | Rung]) -> list[Rung]:
@@ -166,7 +174,7 @@ def techniques(recipe: Recipe) -> dict[str, dict[str, Any]]:
     changed = [name for name in full if full[name] != base[name] and name not in _FIXED]
     found: dict[str, dict[str, Any]] = {}
     for name in changed:
-        group = next((group for group, knobs in GROUPS.items() if name in knobs), name)
+        group = next((group for group, beginnings in GROUPS.items() if name.startswith(beginnings)), name)
         found.setdefault(group, {})[name] = base[name]
     return found
 

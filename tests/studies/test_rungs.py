@@ -76,7 +76,8 @@ def test_all_ablations_together_are_the_baseline():
         ablation("baseline")
 
 
-def test_loss_task_and_activation_go_together():
-    recipe = IMPROVED.with_(task="multi", activation="sigmoid", secondary="mask")
-    rung = next(rung for rung in ablation(recipe) if rung.name.endswith("without loss"))
-    assert (rung.get_recipe().task, rung.get_recipe().activation) == ("single", "softmax")
+def test_how_labels_are_read_is_no_technique():
+    recipe = IMPROVED.with_(task="multi", activation="sigmoid", secondary="weight", secondary_weight=0.3)
+    rung = next(rung for rung in ablation(recipe) if rung.name.endswith("without secondary labels"))
+    assert rung.get_recipe() == recipe.with_(secondary="ignore", secondary_weight=0.5, name=rung.name)
+    assert set(techniques(recipe)) - set(techniques(IMPROVED)) == {"secondary labels"}

@@ -1,0 +1,56 @@
+"""What each technique is worth: 60 species for all of them, 206 species for the presets.
+
+    python benchmarks/ladder.py ladder60 <empty folder for the data> [--rungs NAMES] [--ablate RECIPE] [--seeds 3]
+    python benchmarks/ladder.py ladder206 <empty folder for the data>
+
+Rows, table and plot are in benchmarks/results/ladder60 and ladder206; rows that are there are not measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from common import RESULTS
+
+from birdfast import ablation, ladder, synth
+from birdfast.studies.rungs import ALL, MAIN, split_names
+
+# data, knobs of every rung, rungs. Hundreds of recordings: batches of 16 give them twice the steps of the default 32.
+SETS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
+    "ladder60": (
+        {"n_classes": 60, "n_recordings": 400, "n_labelled": 8, "n_unlabelled": 12, "n_test": 12},
+        {"epochs": 12, "batch_size": 16},
+        [ALL],
+    ),
+    "ladder206": (
+        {"n_classes": 206, "n_recordings": 1200, "n_labelled": 8, "n_unlabelled": 24, "n_test": 24},
+        {"epochs": 15, "batch_size": 16},
+        [rung.name for rung in MAIN],
+    ),
+}
+
+
+def main() -> None:
+    """Make the data if it is not there, then measure what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("set", choices=SETS)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--rungs", type=split_names)
+    parser.add_argument("--ablate")
+    parser.add_argument("--seeds", type=int, default=3)
+    asked = parser.parse_args()
+    data, knobs, rungs = SETS[asked.set]
+    if not (asked.folder / "synth.json").exists():
+        synth(asked.folder, **data, seed=0)
+    chosen = ablation(asked.ablate) if asked.ablate else asked.rungs or rungs
+    cache = {"cache": "waveform", "cache_dir": asked.folder.parent / f"{asked.folder.name}-cache"}
+    command = f"python benchmarks/ladder.py {asked.set} FOLDER"
+    done = ladder(asked.folder, chosen, RESULTS / asked.set, asked.seeds, command=command, **cache, **knobs)
+    done.write()
+    print(done)
+
+
+if __name__ == "__main__":
+    main()
