@@ -1,4 +1,4 @@
-"""Write README's table of results from the csv files in benchmarks/results.
+"""Write the figures of README, docs/remedies.md and the recipes from the csv files in benchmarks/results.
 
 python benchmarks/table.py
 """
@@ -10,9 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from birdfast import RUNGS
+from birdfast.evaluation.gains import ladder_markdown, ladder_table
+from birdfast.studies.rungs import compared_with
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 RECIPES = ["baseline", "improved", "improved, lr=auto", "small"]
+LADDERS = {"ladder60": "60 synthetic species", "ladder206": "206 synthetic species"}
 SYNTH = {
     "accuracy": "accuracy",
     "roc_auc": "macro ROC-AUC",
@@ -25,6 +30,7 @@ ROWS = [
     ("mini_birdclef", "roc_auc", "mini BirdCLEF (real), macro ROC-AUC, {n} seeds"),
     *(("synth206", column, f"206 synthetic species, {what}") for column, what in SYNTH.items()),
 ]
+NOT_YET = "not measured yet"
 
 
 def cell(values: pd.Series, percent: bool, wanted: int) -> str:
@@ -35,29 +41,117 @@ def cell(values: pd.Series, percent: bool, wanted: int) -> str:
     return f"{values.mean() * scale:.{digits}f}{' %' if percent else ''}{spread}{fewer}"
 
 
+def results(name: str) -> pd.DataFrame:
+    """The rows of a csv; none where it was not measured."""
+    path = RESULTS / f"{name}.csv"
+    return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["variant", "seconds", "device"])
+
+
+def found(name: str, column: str) -> dict[str, pd.Series]:
+    """The values of a column by variant."""
+    rows = results(name)
+    return dict(list(rows.groupby("variant")[column])) if len(rows) else {}
+
+
 def table() -> str:
     """The markdown table: a row a measure, a column a recipe."""
     lines = ["| | " + " | ".join(f"`{name}`" for name in RECIPES) + " |", "|---" * (len(RECIPES) + 1) + "|"]
     for name, column, heading in ROWS:
-        path = RESULTS / f"{name}.csv"
-        rows = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["variant", column])
-        found = dict(list(rows.groupby("variant")[column]))
-        n = max(map(len, found.values()), default=0)
-        cells = [cell(found[name], "accuracy" in column, n) if name in found else "not run" for name in RECIPES]
+        values = found(name, column)
+        n = max(map(len, values.values()), default=0)
+        cells = [cell(values[recipe], "accuracy" in column, n) if recipe in values else "not run" for recipe in RECIPES]
         lines.append("| " + " | ".join([heading.format(n=n), *cells]) + " |")
     return "\n".join(lines)
 
 
+def figures(recipe: str) -> str:
+    """What one recipe reached, a line a measure, and how long a run took."""
+    lines = []
+    for name, column, heading in ROWS:
+        values = found(name, column).get(recipe)
+        if values is not None:
+            lines.append(f"- {heading.format(n=len(values))}: {cell(values, 'accuracy' in column, 0)}")
+    for name in dict.fromkeys(name for name, _, _ in ROWS):
+        rows = results(name)
+        rows = rows[rows["variant"] == recipe]
+        if len(rows):
+            lines.append(f"- {rows['seconds'].median() / 60:.0f} min a run of {name} ({rows['device'].iloc[-1]})")
+    return "\n".join(lines) or NOT_YET
+
+
+def ladder_rows(name: str) -> pd.DataFrame | None:
+    """What a ladder measured, the rungs in their order; None where it did not yet. Of a rung that changed, the last recipe."""
+    path = RESULTS / name / "ladder.csv"
+    if not path.exists():
+        return None
+    rows = pd.read_csv(path).fillna({"adds": "", "over": ""})
+    last = rows.groupby("rung")[["recipe", "source"]].transform("last")
+    rows = rows[(last == rows[["recipe", "source"]]).all(axis=1)]
+    order = {rung: place for place, rung in enumerate(RUNGS)}
+    return rows.sort_values("rung", key=lambda names: names.map(order).fillna(len(order)), kind="stable")
+
+
+def gains(rows: pd.DataFrame) -> pd.DataFrame:
+    """The table of a ladder: a built-in rung over the one below it, any other over what it was measured against."""
+    over = {rung: part["over"].iloc[-1] for rung, part in rows.groupby("rung")}
+    return ladder_table(rows, over | compared_with([rung for name, rung in RUNGS.items() if name in over]))
+
+
+def ladders() -> str:
+    """The table of each ladder."""
+    parts = []
+    for name, heading in LADDERS.items():
+        rows = ladder_rows(name)
+        body = f"{NOT_YET}." if rows is None else ladder_markdown(gains(rows))
+        parts.append(f"**{heading}** (`python benchmarks/ladder.py {name} FOLDER`):\n\n{body}")
+    return "\n\n".join(parts)
+
+
+def ladder_times() -> str:
+    """How long the ladders took, a line each."""
+    lines = []
+    for name, heading in LADDERS.items():
+        rows = ladder_rows(name)
+        if rows is not None:
+            device = rows["device"].iloc[-1]
+            lines.append(f"- {heading}: {len(rows)} trainings, {rows['seconds'].median() / 60:.0f} min each ({device})")
+    return "\n".join([*lines, "- gains: docs/remedies.md"]) if lines else NOT_YET
+
+
+def gain_of(rung: str) -> str:
+    """What a rung gained in each ladder that has it, in words."""
+    said = []
+    for name, heading in LADDERS.items():
+        rows = ladder_rows(name)
+        if rows is not None and rung in set(rows["rung"]):
+            row = gains(rows).loc[rung]
+            spread = "" if pd.isna(row["error"]) else f" ± {row['error']:.3f}"
+            said.append(f"{row['gain']:+.3f}{spread} on {heading} ({row['verdict']}, {row['n']} seeds)")
+    return f"Measured here: {'; '.join(said) or NOT_YET}."
+
+
+def fill(path: Path, name: str, text: str) -> None:
+    """Put `text` between the markers of that name."""
+    start, end = f"<!-- {name} -->", f"<!-- end of {name.partition(':')[0]} -->"
+    pattern = re.compile(f"{re.escape(start)}.*?{re.escape(end)}", re.S)
+    before = path.read_text()
+    if not pattern.search(before):
+        raise SystemExit(f"{path} has no place for {name}: write {start} and {end} there")
+    path.write_text(pattern.sub(lambda _: f"{start}\n{text}\n{end}", before))
+
+
 def main() -> None:
-    """Put the table between README's markers."""
-    readme = ROOT / "README.md"
-    text = re.sub(
-        r"<!-- results -->.*?<!-- end of results -->",
-        f"<!-- results -->\n{table()}\n<!-- end of results -->",
-        readme.read_text(),
-        flags=re.S,
-    )
-    readme.write_text(text)
+    """Fill every place."""
+    fill(ROOT / "README.md", "results", table())
+    recipes = {"baseline": "baseline", "improved": "improved, lr=auto", "first_place": "first_place"}
+    for file, variant in recipes.items():
+        fill(ROOT / "recipes" / f"{file}.py", f"figures: {variant}", figures(variant))
+    fill(ROOT / "recipes" / "pseudo_labels.py", "figures: pseudo_labels", figures("pseudo_labels"))
+    fill(ROOT / "recipes" / "ladder.py", "figures: ladder", ladder_times())
+    remedies = ROOT / "docs" / "remedies.md"
+    fill(remedies, "ladders", ladders())
+    for rung in re.findall(r"<!-- gain: (.+?) -->", remedies.read_text()):
+        fill(remedies, f"gain: {rung}", gain_of(rung))
 
 
 if __name__ == "__main__":

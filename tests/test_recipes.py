@@ -1,6 +1,8 @@
-"""The recipes run from beginning to end: minutes, so only in make test-all."""
+"""The recipes run from beginning to end: the scripts tiny, the notebooks only in make test-all, for they take minutes."""
 
+import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +10,78 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import birdfast
+
 ROOT = Path(__file__).parents[1]
+TINY = ("--epochs", "1", "--batch-size", "8", "--backbone", "test_efficientnet", "--weights", "random")
+SECTIONS = "setup, data, model, training, evaluation"
+SCRIPTS = ["baseline", "improved", "first_place", "pseudo_labels", "ladder"]
+WITH_FOLDS = pytest.mark.skipif("pseudo_label" not in dir(birdfast), reason="folds and pseudo-labels are not built yet")
+WITH_FIRST = pytest.mark.skipif("first_place" not in birdfast.RECIPES, reason="the recipe is not measured yet")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """A BirdCLEF of 5 species."""
+    sizes = {"n_classes": 5, "n_recordings": 40, "n_recordists": 12, "n_labelled": 2, "n_unlabelled": 2, "n_test": 2}
+    return birdfast.synth(tmp_path_factory.mktemp("data") / "birdclef", **sizes, soundscape_duration=20.0, seed=1)
+
+
+def run(name: str, data: Path, out: Path, *words: str, **changes: object) -> None:
+    """Run a recipe's script in this process, some of its constants changed."""
+    spec = importlib.util.spec_from_file_location(f"recipe_{name}", ROOT / "recipes" / f"{name}.py")
+    assert spec and spec.loader
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    vars(script).update(changes)
+    script.main(script.parser.parse_args([str(data), "--out", str(out), *TINY, *words]))
+
+
+def test_the_baseline_trains_and_submits(data, tmp_path, capsys):
+    run("baseline", data, tmp_path)
+    assert "macro ROC-AUC of the test soundscapes: 0." in capsys.readouterr().out
+    assert len(pd.read_csv(tmp_path / "submission.csv")) == 8
+    assert {"birds.safetensors", "per_class.csv", "confusion.png"} <= {file.name for file in tmp_path.iterdir()}
+
+
+def test_improved_trains_and_submits_and_goes_on_where_it_was(data, tmp_path, capsys):
+    run("improved", data, tmp_path, "--lr", "1e-3")
+    assert "macro ROC-AUC of the test soundscapes: 0." in capsys.readouterr().out
+    assert {"history.csv", "history.png", "submission.csv"} <= {file.name for file in tmp_path.iterdir()}
+    run("improved", data, tmp_path, "--lr", "1e-3", "--epochs", "2")
+    assert len(pd.read_csv(tmp_path / "history.csv")) == 2
+
+
+def test_the_ladder_compares(data, tmp_path, capsys):
+    mine = birdfast.Rung(name="mine", adds="longer masks", recipe="small", changes={"time_mask_width": 40})
+    run("ladder", data, tmp_path, "--seeds", "1", RUNGS_TO_CLIMB=[birdfast.RUNGS["small"], mine])
+    assert "| mine | longer masks |" in capsys.readouterr().out
+    assert pd.read_csv(tmp_path / "ladder.csv")["over"].tolist()[-1] == "small"
+
+
+@pytest.mark.slow
+@WITH_FOLDS
+def test_pseudo_labels_are_made_and_trained_on(data, tmp_path, capsys):
+    run("pseudo_labels", data, tmp_path, "--lr", "1e-3", "--rounds", "1", "--folds", "0", "1")
+    assert "macro ROC-AUC of the test soundscapes: 0." in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@WITH_FOLDS
+@WITH_FIRST
+def test_first_place_trains_folds_that_predict_together(data, tmp_path, capsys):
+    run("first_place", data, tmp_path, "--folds", "0", "1")
+    assert "macro ROC-AUC of the test soundscapes: 0." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_recipes_are_short_alike_and_of_public_names(name):
+    text = (ROOT / "recipes" / f"{name}.py").read_text()
+    assert 60 <= len(text.splitlines()) <= 120
+    sections = ", ".join(re.findall(r"# ---- ([\w ]+)", text)).lower().replace(" and ", ", ")
+    assert sections in (f"{SECTIONS}, inference", f"{SECTIONS}, results")
+    assert "from birdfast." not in text and "import birdfast." not in text
+    assert "<!-- figures: " in text
 
 
 @pytest.mark.slow

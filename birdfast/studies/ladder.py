@@ -9,7 +9,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
 from importlib.metadata import version
@@ -59,7 +59,7 @@ class Ladder:
     @cached_property
     def table(self) -> pd.DataFrame:
         """A row a rung: score, gain over the rung it is compared with, verdict, time."""
-        return ladder_table(self.rows, compared_with(self.rungs), score=self.score)
+        return ladder_table(self.rows, score=self.score)
 
     def __str__(self) -> str:
         return ladder_markdown(self.table)
@@ -123,7 +123,7 @@ def ladder(
     if not numbers:
         raise BirdfastError("seeds must be 1 or more: nothing is measured without one")
     recipes = {rung.name: rung.get_recipe(**knobs) for rung in chosen}
-    _check_references(chosen)
+    chosen = _with_references(chosen)
     found, out = read_source(source, **(columns or {})), Path(out)
     out.mkdir(parents=True, exist_ok=True)
     book = _Book(out, fingerprint(found), command or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
@@ -169,12 +169,13 @@ def device_name(device: Any) -> str:
     return f"{platform.machine()} {device}, {torch.get_num_threads()} threads"
 
 
-def _check_references(rungs: list[Rung]) -> None:
-    """Say which rungs will have no gain, for the one that they are compared with is not measured."""
-    names = [rung.name for rung in rungs]
+def _with_references(rungs: list[Rung]) -> list[Rung]:
+    """The rungs, each `over` the one that it is compared with; says which will have no gain."""
+    over = compared_with(rungs)
     for rung in rungs:
-        if rung.over and rung.over not in names:
+        if rung.over and rung.name not in over:
             note(f"{rung.name!r} is compared with {rung.over!r}, which is not measured: add it to see the gain")
+    return [replace(rung, over=over.get(rung.name)) for rung in rungs]
 
 
 class _Book:
@@ -211,8 +212,7 @@ class _Book:
         recipes = self._recipes() | {key: _essence(recipe)}
         with replacing(self.out / RECIPES_FILE) as file:
             file.write_text(json.dumps(recipes, indent=1) + "\n")
-        names = {"rung": rung.name, "adds": rung.adds, "over": rung.over or "", "removes": rung.removes}
-        whole = {"rung": rung.name, "seed": recipe.seed, **row, **names, "recipe": key, "source": self.source}
+        whole = {"rung": rung.name, "seed": recipe.seed, **row, **_words(rung), "recipe": key, "source": self.source}
         rows = self._read()
         new = pd.DataFrame([whole | _versions() | {"command": self.command}])
         with replacing(self.out / ROWS) as file:
@@ -220,16 +220,19 @@ class _Book:
 
     def rows(self, rungs: list[Rung], recipes: Mapping[str, Recipe], seeds: list[int]) -> pd.DataFrame:
         """The rows of the rungs, named as these are."""
-        over, found = compared_with(rungs), []
+        found: list[dict[str, Any]] = []
         for rung in rungs:
-            names = {"rung": rung.name, "adds": rung.adds, "over": over.get(rung.name, ""), "removes": rung.removes}
             for seed in seeds:
                 row = self.row(recipes[rung.name].with_(seed=seed))
                 assert row is not None
-                found.append({**row.to_dict(), **names})
+                found.append({str(name): value for name, value in row.items()} | _words(rung))
         if others := len(self._read()) - len({(row["recipe"], row["seed"]) for row in found}):
             note(f"{others} rows of {self.out / ROWS} are of other recipes, seeds or data: not in this table")
         return pd.DataFrame(found)
+
+
+def _words(rung: Rung) -> dict[str, Any]:
+    return {"rung": rung.name, "adds": rung.adds, "over": rung.over or "", "removes": rung.removes}
 
 
 def _essence(recipe: Recipe) -> dict[str, Any]:

@@ -36,7 +36,8 @@ def score_learner(learn: Any) -> dict[str, float]:
     if sides is None:
         return row
     truth, scores = sides
-    columns = [truth.columns.get_loc(name) for name in rare if name in truth.columns]
+    asked = list(truth.columns)
+    columns = [asked.index(name) for name in rare if name in asked]
     known, found = truth.to_numpy(), scores.to_numpy()
     return row | {
         "soundscape_roc_auc": roc_auc(known, found),

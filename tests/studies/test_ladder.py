@@ -45,6 +45,7 @@ def test_rows_come_from_trainings_and_carry_what_made_them(tiny_table, rungs, tm
     assert rows[["torch", "fastai", "timm", "birdfast", "device"]].notna().all(axis=None)
     assert set(rows["command"]) == {"as typed"}
     assert rows["recipe"].nunique() == 2 and rows["source"].nunique() == 1
+    assert rows["over"].tolist()[1] == "plain" and rows["over"].isna().tolist() == [True, False]
     assert "| mixed | MixUp |" in str(done) and "one seed" in str(done)
     done.write()
     assert {"ladder.md", "ladder.png", "table.csv"} <= {file.name for file in tmp_path.iterdir()}

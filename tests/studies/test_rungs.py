@@ -1,10 +1,23 @@
 """The rungs as data."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from birdfast.errors import BirdfastError
 from birdfast.recipe import BASELINE, IMPROVED, RECIPES
-from birdfast.studies.rungs import MAIN, RUNGS, Rung, ablation, compared_with, find_rungs, split_names, techniques
+from birdfast.studies.rungs import (
+    MAIN,
+    RUNGS,
+    TECHNIQUES,
+    Rung,
+    ablation,
+    compared_with,
+    find_rungs,
+    split_names,
+    techniques,
+)
 
 
 @pytest.mark.parametrize("rung", MAIN, ids=lambda rung: rung.name)
@@ -81,3 +94,11 @@ def test_how_labels_are_read_is_no_technique():
     rung = next(rung for rung in ablation(recipe) if rung.name.endswith("without secondary labels"))
     assert rung.get_recipe() == recipe.with_(secondary="ignore", secondary_weight=0.5, name=rung.name)
     assert set(techniques(recipe)) - set(techniques(IMPROVED)) == {"secondary labels"}
+
+
+def test_the_page_of_remedies_has_a_place_for_the_gain_of_every_rung_and_names_no_other():
+    page = (Path(__file__).parents[2] / "docs" / "remedies.md").read_text()
+    named = set(re.findall(r"<!-- gain: (.+?) -->", page))
+    possible = set(RUNGS) | {rung.name for rung in ablation("small")}
+    assert named <= possible
+    assert {rung.name for rung in TECHNIQUES} <= named
