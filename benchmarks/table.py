@@ -123,8 +123,9 @@ def gain_of(rung: str) -> str:
     said = []
     for name, heading in LADDERS.items():
         rows = ladder_rows(name)
-        if rows is not None and rung in set(rows["rung"]):
-            row = gains(rows).loc[rung]
+        table = pd.DataFrame(columns=["gain"]) if rows is None else gains(rows)
+        if rung in table.index and pd.notna(table.loc[rung, "gain"]):
+            row = table.loc[rung]
             spread = "" if pd.isna(row["error"]) else f" ± {row['error']:.3f}"
             said.append(f"{row['gain']:+.3f}{spread} on {heading} ({row['verdict']}, {row['n']} seeds)")
     return f"Measured here: {'; '.join(said) or NOT_YET}."
