@@ -23,7 +23,7 @@ def score_learner(learn: Any) -> dict[str, float]:
     """
     clips, classes = learn.dls.clips, list(learn.dls.vocab)
     rare = rare_third(clips.loc[~clips["is_valid"], "primary_label"].value_counts())
-    targets, probabilities = learn.recording_scores()
+    targets, probabilities = _of_recordings(learn)
     columns = [classes.index(name) for name in rare]
     of_rare = np.isin(targets, columns) if targets.ndim == 1 else (targets[:, columns] >= PRESENT).any(axis=1)
     row = {
@@ -45,14 +45,31 @@ def score_learner(learn: Any) -> dict[str, float]:
     }
 
 
+def _of_recordings(learn: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Targets and probabilities of the held-out recordings, without labelled windows of soundscapes that validate, too."""
+    targets, probabilities = learn.recording_scores()
+    items, bad = learn.dls.valid.items, learn.dls.bad_files.clips()
+    if "labels" not in items:
+        return targets, probabilities
+    good = [key not in bad for key in zip(items["path"], items["start_time"], strict=True)]
+    rows = items[good].drop_duplicates("recording")
+    heard = np.array([not isinstance(labels, tuple) for labels in rows["labels"]])
+    return targets[heard], probabilities[heard]
+
+
 def soundscape_sides(learn: Any) -> tuple[pd.DataFrame, pd.DataFrame] | None:
-    """Truth and probabilities of windows, a column a class: of the test soundscapes, else of labelled ones; or None."""
+    """Truth and probabilities of windows, a column a class: of the test soundscapes, else of labelled ones; or None.
+
+    None, too, where the only ones that are labelled were trained on.
+    """
     source: Source = learn.dls.source
     if source.test is not None and source.sample_submission is not None and source.root is not None:
         solution = source.root / SOLUTION
         if solution.is_file():
             return _test(learn, source, solution)
-    if source.soundscapes is not None and len(source.soundscapes):
+    knobs = learn.recipe.to_dict()
+    trained_on = any(knobs.get(name) for name in ("soundscape_share", "soundscape_mix"))
+    if source.soundscapes is not None and len(source.soundscapes) and not trained_on:
         return _labelled(learn, source)
     return None
 
