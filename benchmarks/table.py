@@ -128,7 +128,7 @@ def gain_of(rung: str) -> str:
             row = table.loc[rung]
             spread = "" if pd.isna(row["error"]) else f" ± {row['error']:.3f}"
             said.append(f"{row['gain']:+.3f}{spread} on {heading} ({row['verdict']}, {row['n']} seeds)")
-    return f"Measured here: {'; '.join(said) or NOT_YET}."
+    return f"Here, `{rung}`: {'; '.join(said) or NOT_YET}."
 
 
 def fill(path: Path, name: str, text: str) -> None:

@@ -85,6 +85,12 @@ TECHNIQUES = [
     _on_small("swa", "the mean of the weights of the last half (Izmailov et al. 2018)", swa=0.5),
     _on_small("body lr", "a tenth of the learning rate below the head", body_lr=0.1),
     _on_small("even sampling", "every species equally often", sampling_power=1.0),
+    _on_small(
+        "soundscapes",
+        "labelled soundscapes: an eighth of a batch, and mixed into half the clips (2026 1st)",
+        soundscape_share=0.125,
+        soundscape_mix=0.5,
+    ),
 ]
 
 RUNGS: dict[str, Rung] = {rung.name: rung for rung in (*MAIN, *TECHNIQUES)}
@@ -100,6 +106,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "loss": ("loss", "focal_"),
     "wave mix": ("wave_mix",),
     "filter": ("filter_",),
+    "background": ("background",),
+    "distillation": ("distill",),
     "pooling": ("pooling", "sed_"),
     "spectrogram": ("duration", "window", "pad", "sample_rate", "n_fft", "win_length", "hop_length", "n_mels", "fmin", "fmax",
                     "power", "top_db", "mel_", "normalize"),

@@ -22,8 +22,9 @@ def score_learner(learn: Any) -> dict[str, float]:
     The rare third are the classes with the fewest training recordings.
     """
     clips, classes = learn.dls.clips, list(learn.dls.vocab)
-    rare = rare_third(clips.loc[~clips["is_valid"], "primary_label"].value_counts())
-    targets, probabilities = learn.recording_scores()
+    trained = clips[~clips["is_valid"] & ~_is_window(clips)]
+    rare = rare_third(trained["primary_label"].value_counts())
+    targets, probabilities = _of_recordings(learn)
     columns = [classes.index(name) for name in rare]
     of_rare = np.isin(targets, columns) if targets.ndim == 1 else (targets[:, columns] >= PRESENT).any(axis=1)
     row = {
@@ -45,14 +46,35 @@ def score_learner(learn: Any) -> dict[str, float]:
     }
 
 
+def _of_recordings(learn: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Targets and probabilities of the held-out recordings, without labelled windows of soundscapes that validate, too."""
+    targets, probabilities = learn.recording_scores()
+    items, bad = learn.dls.valid.items, learn.dls.bad_files.clips()
+    good = [key not in bad for key in zip(items["path"], items["start_time"], strict=True)]
+    rows = items[good].drop_duplicates("recording")
+    heard = ~_is_window(rows)
+    return targets[heard], probabilities[heard]
+
+
+def _is_window(clips: pd.DataFrame) -> np.ndarray:
+    """Which rows of a clips table are labelled windows of soundscapes, bool (n,)."""
+    labels = clips.get("labels", [None] * len(clips))
+    return np.array([isinstance(names, tuple) for names in labels], dtype=bool)
+
+
 def soundscape_sides(learn: Any) -> tuple[pd.DataFrame, pd.DataFrame] | None:
-    """Truth and probabilities of windows, a column a class: of the test soundscapes, else of labelled ones; or None."""
+    """Truth and probabilities of windows, a column a class: of the test soundscapes, else of labelled ones; or None.
+
+    None, too, where the only ones that are labelled were trained on.
+    """
     source: Source = learn.dls.source
     if source.test is not None and source.sample_submission is not None and source.root is not None:
         solution = source.root / SOLUTION
         if solution.is_file():
             return _test(learn, source, solution)
-    if source.soundscapes is not None and len(source.soundscapes):
+    knobs = learn.recipe.to_dict()
+    trained_on = any(knobs.get(name) for name in ("soundscape_share", "soundscape_mix"))
+    if source.soundscapes is not None and len(source.soundscapes) and not trained_on:
         return _labelled(learn, source)
     return None
 

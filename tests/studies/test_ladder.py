@@ -6,6 +6,7 @@ import pytest
 
 from birdfast import synth
 from birdfast.errors import BirdfastError
+from birdfast.recipe import Recipe
 from birdfast.recordings.tables import read_source
 from birdfast.studies import ladder as module
 from birdfast.studies.ladder import fingerprint, ladder
@@ -143,3 +144,20 @@ def test_soundscapes_with_a_truth_are_scored(tmp_path, tiny_recipe):
     learn.dls.source.soundscapes = None
     assert "soundscape_roc_auc" not in score_learner(learn)
     assert not np.isnan(row["accuracy"])
+
+
+@pytest.mark.skipif("soundscape_share" not in Recipe().to_dict(), reason="soundscapes do not train yet")
+def test_labelled_windows_are_no_recordings_and_do_not_score_what_they_trained(tmp_path, tiny_recipe):
+    from birdfast import bird_dls, bird_learner
+
+    folder = synth(
+        tmp_path / "s", n_classes=3, n_recordings=24, n_recordists=8, n_labelled=4, n_unlabelled=0, n_test=1, seed=1
+    )
+    recipe = tiny_recipe.with_(duration=5.0, epochs=1)
+    (folder / "solution.csv").unlink()
+    alone, both = (
+        score_learner(bird_learner(bird_dls(folder, recipe.with_(soundscape_share=share), num_workers=0)))
+        for share in (0.0, 0.25)
+    )
+    assert alone["n_rare"] == both["n_rare"]
+    assert "soundscape_roc_auc" in alone and "soundscape_roc_auc" not in both
