@@ -216,20 +216,6 @@ def without_wave_mix(dls):
             mixer.p_item = p
 
 
-@contextmanager
-def without_wave_mix(dls):
-    "The batches of `dls` without WaveMix"
-    mixers = {id(t): t for dl in dls.loaders for t in dl.after_batch.fs if isinstance(t, WaveMix)}.values()
-    kept = [mixer.p_item for mixer in mixers]
-    try:
-        for mixer in mixers:
-            mixer.p_item = 0.0
-        yield
-    finally:
-        for mixer, p in zip(mixers, kept):
-            mixer.p_item = p
-
-
 def import_distributed():
     "The module that needs Accelerate"
     try:

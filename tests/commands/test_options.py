@@ -24,7 +24,7 @@ def test_a_setting_without_name_or_value(setting):
 
 def test_learning_rates():
     assert [read_lr(text) for text in (None, "auto", "1e-3")] == [None, "auto", 1e-3]
-    with pytest.raises(BirdfastError, match="a number or auto"):
+    with pytest.raises(BirdfastError, match="a number, auto or backbone"):
         read_lr("1e")
 
 
