@@ -124,3 +124,12 @@ def test_what_carries_no_recipe(source, tmp_path):
         Recipe.load(tmp_path / "w.safetensors")
     with pytest.raises(BirdfastError, match=r"no recipe at .*none\.safetensors"):
         Recipe.load(tmp_path / "none.safetensors")
+
+
+def test_a_run_is_refused_before_its_data_are_read(tmp_path):
+    from birdfast.commands.train import train_run
+
+    (tmp_path / "w.recipe.toml").write_text("hop_length = 320")
+    torch.save({}, tmp_path / "w.pth")
+    with pytest.raises(BirdfastError, match="hop_length 320, not 512"):
+        train_run(tmp_path / "nowhere", TINY.with_(weights=str(tmp_path / "w.pth")), tmp_path / "run")
