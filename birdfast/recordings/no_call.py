@@ -40,7 +40,8 @@ def _silent_windows(source: Source) -> pd.DataFrame:
         return recordings[:0]
     silent = soundscapes["no_call"] if "no_call" in soundscapes else soundscapes["labels"].map(len) == 0
     rows = soundscapes.loc[silent, ["path", "start_time", "end_time"]].reset_index(drop=True)
-    rows = rows.assign(primary_label=NO_CALL, secondary_labels=pd.Series([()] * len(rows), dtype=object))
+    nothing = pd.Series([()] * len(rows), dtype=object)
+    rows = rows.assign(primary_label=NO_CALL, secondary_labels=nothing)
     if recordings["fold"].notna().all():  # the folds are given: deal the soundscapes out to them
         folds = np.sort(recordings["fold"].unique())
         rows["fold"] = folds[pd.factorize(rows["path"])[0] % len(folds)]
