@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from birdfast import __version__
+from birdfast.commands.folds import folds
 from birdfast.commands.options import (
     default_out,
     how_to_resume,
@@ -196,6 +197,9 @@ def train(
     typer.echo(f"{summary['seconds']:.0f} s at lr={summary['lr']:.2g}; everything is in {folder}:")
     typer.echo(listing(folder))
     typer.echo(f"next: birdfast doctor {folder}")
+
+
+app.command()(folds)
 
 
 @app.command()

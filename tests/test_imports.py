@@ -19,7 +19,19 @@ MAY = {
     "plots": {"errors", "evaluation", "spectrogram"},
     "training": {"recipe", "errors", "notes", "memory", "recordings", "spectrogram", "models", "evaluation", "plots"},
     "inference": {"recipe", "errors", "notes", "memory", "recordings", "spectrogram", "models"},
-    "commands": {"recipe", "errors", "notes", "recordings", "models", "evaluation", "plots", "training", "inference"},
+    "studies": {"recipe", "errors", "notes", "recordings", "models", "evaluation", "training", "inference"},
+    "commands": {
+        "recipe",
+        "errors",
+        "notes",
+        "recordings",
+        "models",
+        "evaluation",
+        "plots",
+        "training",
+        "inference",
+        "studies",
+    },
     "doctor": {"recipe", "errors", "notes", "recordings", "models", "evaluation", "commands"},
 }
 
@@ -59,6 +71,7 @@ def loads(code: str) -> set[str]:
         ("import birdfast.evaluation.report, birdfast.plots", {"torch", "fastai"}),
         ("import birdfast.inference.predictor, birdfast.inference.bundle", {"fastai"}),
         ("import birdfast.spectrogram.logmel, birdfast.models", {"fastai"}),
+        ("import birdfast.studies.folds", {"fastai", "timm"}),
     ],
 )
 def test_heavy_packages_stay_out(code, never):

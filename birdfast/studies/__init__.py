@@ -1,0 +1,1 @@
+"""Many trainings as one: folds, and pseudo-labels."""
