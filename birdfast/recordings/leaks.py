@@ -35,6 +35,8 @@ class LeakReport:
     identical_files, same_audio
         Different files of the same bytes, of the same sound: `train`, `valid` (paths). `same_audio` is None where not
         looked for.
+    shared_sites
+        Sites of soundscapes on both sides: `site`, `n_train`, `n_valid`. Said, but no leak: one may want it so.
     """
 
     shared_recordings: pd.DataFrame
@@ -42,6 +44,7 @@ class LeakReport:
     identical_files: pd.DataFrame
     same_audio: pd.DataFrame | None
     n_unknown_authors: int = 0
+    shared_sites: pd.DataFrame | None = None
 
     @property
     def ok(self) -> bool:
@@ -67,13 +70,15 @@ class LeakReport:
         notes = []
         if harmless := len(self.shared_authors) - self._n_harmful:
             notes.append(f"{_count(harmless, 'recordist')} on both sides only by species too rare to hold out")
+        if self.shared_sites is not None and len(self.shared_sites):
+            notes.append(f"{_count(len(self.shared_sites), 'soundscape site')} on both sides")
         if self.n_unknown_authors:
             notes.append(f"{_count(self.n_unknown_authors, 'recording')} by unknown recordists")
         return f"{text} ({'; '.join(notes)})" if notes else text
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON can hold it."""
-        tables = ("shared_recordings", "shared_authors", "identical_files", "same_audio")
+        tables = ("shared_recordings", "shared_authors", "shared_sites", "identical_files", "same_audio")
         found = {name: getattr(self, name) for name in tables}
         out: dict[str, Any] = {"ok": self.ok, "line": self.line(), "n_unknown_authors": self.n_unknown_authors}
         return out | {name: None if table is None else table.to_dict("records") for name, table in found.items()}
@@ -88,6 +93,8 @@ def leak_report(recordings: pd.DataFrame, is_valid: np.ndarray, *, audio: bool =
 
     Parameters
     ----------
+    recordings
+        With a column `site` for those that are soundscapes, if there are any.
     is_valid
         bool (n_recordings,): True in validation.
     audio
@@ -109,8 +116,11 @@ def leak_report(recordings: pd.DataFrame, is_valid: np.ndarray, *, audio: bool =
         known = set(identical.itertuples(index=False, name=None))
         sound = sound[[pair not in known for pair in sound.itertuples(index=False, name=None)]].reset_index(drop=True)
     authors = _shared_authors(recordings, is_valid)
-    unknown_authors = int(recordings["author"].isna().sum()) if "author" in recordings else len(recordings)
-    return LeakReport(shared, authors, identical, sound, unknown_authors)
+    nobody = recordings["author"].isna() if "author" in recordings else pd.Series(True, index=recordings.index)
+    if "site" not in recordings:
+        return LeakReport(shared, authors, identical, sound, int(nobody.sum()))
+    nobody &= recordings["site"].isna()  # a soundscape has a site, no recordist
+    return LeakReport(shared, authors, identical, sound, int(nobody.sum()), _shared(recordings["site"], is_valid))
 
 
 def _shared(values: pd.Series, is_valid: np.ndarray) -> pd.DataFrame:

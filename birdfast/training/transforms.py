@@ -15,11 +15,11 @@ from fasttransform import Transform
 
 from birdfast.errors import BirdfastError
 from birdfast.recordings.audio import AudioError, fit, read_clip, read_header
-from birdfast.spectrogram.functional import mask_along
+from birdfast.spectrogram.functional import mask_along, mix_levelled
 from birdfast.spectrogram.logmel import LogMel
 
 # fasttransform sorts by these numbers, not by the order in which transforms are listed.
-ORDER = {"ReadClip": 0, "AudioToSpec": 20, "MaskFreq": 60, "MaskTime": 61}
+ORDER = {"AddWindow": -1, "ReadClip": 0, "AudioToSpec": 20, "MaskFreq": 60, "MaskTime": 61}
 
 
 _MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
@@ -32,6 +32,11 @@ class Clip:
     path: str
     start_time: float = 0.0
     end_time: float | None = None
+    added: "Clip | None" = None  # another stretch, mixed into it
+
+
+class Window(Clip):
+    "A window of a soundscape, with labels of its own: nothing is mixed into it"
 
 
 class AudioTensor(TensorBase):
@@ -88,6 +93,10 @@ class AudioSpectrogram(TensorBase):
         return self.waveform.hear()
 
 
+def _plain(x):
+    return x.as_subclass(torch.Tensor)
+
+
 class ReadClip(RandTransform):
     "Read `duration` s: from a random place in training, from the start in validation. `bad_files` collects what cannot be read"
 
@@ -105,10 +114,23 @@ class ReadClip(RandTransform):
     def encodes(self, o: Clip | Path | str):
         clip = o if isinstance(o, Clip) else Clip(str(o))
         try:
-            start = self._start(clip)
-            return self.read(clip.path, start, self._length(clip, start))
+            item = self._read(clip)
         except AudioError as error:
             return self._unreadable(clip, error)
+        if clip.added is None:
+            return item
+        try:
+            return self.blend(item, self._read(clip.added))
+        except AudioError as error:
+            return self._unreadable(clip.added, error)
+
+    def _read(self, clip):
+        start = self._start(clip)
+        return self.read(clip.path, start, self._length(clip, start))
+
+    def blend(self, item, added):
+        "A second item mixed into the first, half and half; into its padding too, for there the labels of `added` hold as well"
+        return AudioTensor(mix_levelled(*map(_plain, (item, added))), sample_rate=self.sample_rate)
 
     def read(self, path, start, length):
         "The clip as the batch wants it"
