@@ -28,6 +28,7 @@ _PUBLIC = {
     "birdfast.recordings.tables": ["Source", "read_source"],
     "birdfast.spectrogram.logmel": ["LogMel"],
     "birdfast.studies.folds": ["train_folds"],
+    "birdfast.studies.pseudo": ["pseudo_label"],
     "birdfast.training.blocks": ["AudioBlock", "bird_block", "bird_dls"],
     "birdfast.training.learner": ["BirdLearner", "bird_learner", "edge"],
     "birdfast.training.metrics": ["bird_metrics"],

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from birdfast import __version__
-from birdfast.commands.folds import folds
+from birdfast.commands.folds import folds, pseudo
 from birdfast.commands.options import (
     default_out,
     how_to_resume,
@@ -200,6 +200,7 @@ def train(
 
 
 app.command()(folds)
+app.command()(pseudo)
 
 
 @app.command()

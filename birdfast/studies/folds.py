@@ -26,6 +26,7 @@ from birdfast.recordings.tables import read_source
 from birdfast.studies.key import begin, digest
 
 BUNDLE, PREDICTIONS, TRUTH, SCORES = "birds.safetensors", "predictions.parquet", "truth.parquet", "scores.json"
+HEARD = "heard.parquet"  # the files that a fold's model was trained on
 _KEYS = ["fold", "recording"]
 
 
@@ -170,9 +171,16 @@ def _train(source: Source, recipe: Recipe, folder: Path, options: dict[str, Any]
     with quiet_unless_watched(learn) as cbs:
         learn.fit_recipe(run=folder, resume=True, cbs=cbs)
     save_bundle(learn, folder / BUNDLE)
+    write_table(heard(dls), folder / HEARD)
     windows, truth = _validated(learn, recipe.fold)
-    _write(truth, folder / TRUTH)
-    _write(windows, folder / PREDICTIONS)  # the last: that it is there means that the fold is done
+    write_table(truth, folder / TRUTH)
+    write_table(windows, folder / PREDICTIONS)  # the last: that it is there means that the fold is done
+
+
+def heard(dls: Any) -> pd.DataFrame:
+    """The files that are trained on, also those that are only mixed in: a column `path`."""
+    paths = [dls.train.items["path"], *(pool.windows[0] for pool in dls.pools)]
+    return pd.DataFrame({"path": sorted({str(path) for part in paths for path in part})})
 
 
 def _validated(learn: Any, fold: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -195,15 +203,16 @@ def _beside(rows: pd.DataFrame, values: np.ndarray, classes: Sequence[str]) -> p
     return pd.concat([rows.reset_index(drop=True), pd.DataFrame(values, columns=list(classes))], axis=1)
 
 
-def _write(table: pd.DataFrame, path: Path) -> None:
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """A Parquet that is whole or not there."""
     with replacing(path) as temporary:
         table.to_parquet(temporary, index=False)
 
 
 def _finish(folds: Folds) -> Folds:
     """Write what all folds have to say together."""
-    _write(folds.predictions, folds.out / PREDICTIONS)
-    _write(folds.truth, folds.out / TRUTH)
+    write_table(folds.predictions, folds.out / PREDICTIONS)
+    write_table(folds.truth, folds.out / TRUTH)
     each = {f"fold{k}": Folds(folds.out, folds.recipe, folds.classes, [k]).scores["roc_auc"] for k in folds.folds}
     (folds.out / SCORES).write_text(json.dumps({"all": folds.scores, "roc_auc": each}, indent=2) + "\n")
     note(f"{len(folds.folds)} folds: macro ROC-AUC {folds.scores['roc_auc']:.4f} over all out-of-fold rows")

@@ -122,7 +122,9 @@ def test_validation_shares_no_soundscape_and_no_site_with_training(source, plain
     assert sides[True]
     assert dls.leaks.ok
     assert not len(dls.leaks.shared_sites)
-    by_file = bird_dls(source, plain.with_(soundscape_share=0.25, soundscape_group="file", seed=1, n_folds=2), device="cpu")
+    by_file = bird_dls(
+        source, plain.with_(soundscape_share=0.25, soundscape_group="file", seed=1, n_folds=2), device="cpu"
+    )
     assert "soundscape site" in by_file.leaks.line()
     assert by_file.leaks.ok
 
