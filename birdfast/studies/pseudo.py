@@ -103,13 +103,14 @@ def pseudo_label(
     if mix not in RATIOS:
         raise unknown("way to use pseudo-labels", mix, RATIOS)
     recipe, options = _knobs_apart(recipe, options)
+    powers = _powers(power, rounds)
     found, out = read_source(source, **(columns or {})), Path(out)
     files = find_unlabelled(found, soundscapes)
     numbers = check_folds(found, recipe, folds)
     begin(out, recipe, found, soundscapes=digest("\n".join(files)))
     study = _Study(out, found, recipe, files, numbers, {"device": device, **options})
     used = {"pseudo_how": mix, "pseudo_mix": RATIOS[mix] if ratio is None else ratio, "pseudo_label_sum": label_sum_cap}
-    return study.run([used | {"pseudo_power": value} for value in _powers(power, rounds)])
+    return study.run([used | {"pseudo_power": value} for value in powers])
 
 
 def _knobs_apart(recipe: Any, options: dict[str, Any]) -> tuple[Recipe, dict[str, Any]]:
