@@ -48,7 +48,7 @@ def folds(
 
     columns = read_columns(file, label, author, fold_column, audio_root)
     named = get_recipe(recipe, **read_knobs({}, set_ or []))
-    cached = {"cache": cache, "cache_dir": cache_dir} if cache else {}
+    cached: dict[str, Any] = {"cache": cache, "cache_dir": cache_dir} if cache else {}
     try:
         study = train_folds(source, named, out, read_folds(folds), columns=columns, num_workers=workers, **cached)
     except KeyboardInterrupt:
@@ -96,7 +96,7 @@ def pseudo(
 
     columns = read_columns(file, label, author, fold_column, audio_root)
     named = get_recipe(recipe, **read_knobs({}, set_ or []))
-    how: dict[str, Any] = {"ratio": ratio, "label_sum_cap": label_sum_cap, "folds": read_folds(folds)}
+    how: dict[str, Any] = {"mix": mix, "ratio": ratio, "label_sum_cap": label_sum_cap, "folds": read_folds(folds)}
     if power:
         how["power"] = power if len(power) > 1 else power[0]
     if cache:
@@ -108,10 +108,9 @@ def pseudo(
             out,
             soundscapes or None,
             rounds,
-            mix,
             columns=columns,
             num_workers=workers,
-            **how,  # type: ignore[arg-type]
+            **how,
         )
     except KeyboardInterrupt:
         typer.echo(f"\nbirdfast: stopped; what is done is kept in {out}, the same command goes on", err=True)

@@ -45,7 +45,7 @@ def with_windows(source: Source) -> pd.DataFrame:
     windows = windows.assign(
         primary_label=[labels[0] if labels else "" for labels in windows["labels"]],
         secondary_labels=[labels[1:] for labels in windows["labels"]],
-        author=pd.NA,
+        author=pd.Series(pd.NA, index=windows.index, dtype=object),
         site=[site_of(path) for path in windows["path"]],
         fold=pd.array([pd.NA] * len(windows), dtype="Int64"),
     )

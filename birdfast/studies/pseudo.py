@@ -29,6 +29,7 @@ from birdfast.studies.folds import HEARD, Folds, train_folds, wanted_folds, writ
 from birdfast.studies.key import begin, digest
 
 ROUNDS, LABELS = "rounds.json", "pseudo.parquet"
+_MACHINE = ("num_workers", "cache", "cache_dir")
 RATIOS = {"mix": 1.0, "substitute": 0.5}  # of BirdCLEF 2025's 1st place, and of 2026's 2nd
 
 
@@ -115,8 +116,8 @@ def pseudo_label(
 
 def _knobs_apart(recipe: Any, options: dict[str, Any]) -> tuple[Recipe, dict[str, Any]]:
     """The recipe with its knobs, and what else train_folds takes."""
-    machine = {name: options.pop(name) for name in ("num_workers", "cache", "cache_dir") if name in options}
-    return get_recipe(recipe, **options), machine
+    machine = {name: value for name, value in options.items() if name in _MACHINE}
+    return get_recipe(recipe, **{name: value for name, value in options.items() if name not in _MACHINE}), machine
 
 
 def _powers(power: float | Sequence[float], rounds: int) -> list[float]:
@@ -193,7 +194,7 @@ class _Study:
     def run(self, plan: list[dict[str, Any]]) -> Pseudo:
         """The teachers, then a round for each of the `plan`'s knobs, until one that could only repeat the one before."""
         best = self._train(0, self.recipe)
-        rows = [
+        rows: list[dict[str, Any]] = [
             {"round": 0, "teacher": None, "power": None, "windows": 0, "score": best.scores["roc_auc"], "kept": True}
         ]
         self._say(rows)
