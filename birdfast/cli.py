@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from birdfast import __version__
+from birdfast.commands.folds import folds, pseudo
 from birdfast.commands.ladder import ladder
 from birdfast.commands.options import (
     default_out,
@@ -198,6 +199,10 @@ def train(
     typer.echo(f"{summary['seconds']:.0f} s at lr={summary['lr']:.2g}; everything is in {folder}:")
     typer.echo(listing(folder))
     typer.echo(f"next: birdfast doctor {folder}")
+
+
+app.command()(folds)
+app.command()(pseudo)
 
 
 @app.command()

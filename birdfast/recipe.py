@@ -58,6 +58,18 @@ class Recipe:
     sampling_floor: int = 1
     sampling_cap: int = 1_000_000
 
+    # labelled soundscapes (2021, 2026): clean in each batch, and mixed into clips of recordings (2026 1st's injector)
+    soundscape_share: float = 0.0  # share of each batch that is labelled windows; 0: none
+    soundscape_mix: float = 0.0  # probability that a recording's clip has a labelled window mixed into its waveform
+    soundscape_label_sum: float = 0.5  # what the labels of a mixed-in window sum to: with 1s it over-fits
+    soundscape_group: Literal["site", "file"] = "site"  # soundscapes that agree in it stay on one side
+
+    # pseudo-labelled soundscapes: given to bird_dls as a file, mixed into clips or put in their place
+    pseudo_mix: float = 0.0  # probability that a recording's clip gets one; never beside a labelled window
+    pseudo_how: Literal["mix", "substitute"] = "mix"
+    pseudo_power: float = 1.0  # exponent of the soft labels; above 1 it quiets faint guesses
+    pseudo_label_sum: float = 0.75  # what the labels of a window sum to at most (2026 1st)
+
     # augmentation, in training only
     time_masks: int = 0
     time_mask_width: int = 20  # frames, the widest
@@ -234,7 +246,8 @@ _MOST = {"sample_rate": 1_000_000, "duration": 600, "n_fft": 65_536, "hop_length
 
 def _check_values(r: Recipe) -> None:
     """Refuse what cannot work, with the reason."""
-    above_zero = ["sample_rate", "duration", "n_fft", "win_length", "hop_length", "n_mels", "power", "top_db",
+    above_zero = ["soundscape_label_sum", "pseudo_power", "pseudo_label_sum",
+                  "sample_rate", "duration", "n_fft", "win_length", "hop_length", "n_mels", "power", "top_db",
                   "epochs", "batch_size", "max_windows", "sampling_floor", "sampling_cap"]  # fmt: skip
     for name in above_zero:
         if not getattr(r, name) > 0:
@@ -242,8 +255,10 @@ def _check_values(r: Recipe) -> None:
     for name, most in _MOST.items():
         if getattr(r, name) > most:
             raise BirdfastError(f"the recipe's {name} must not exceed {most:,}, it is {getattr(r, name):g}")
+    if r.soundscape_share == 1:
+        raise BirdfastError("soundscape_share=1 leaves no place for recordings: 0.05 to 0.25 is usual")
     for name in ("label_smoothing", "mask_p", "dropout", "drop_path", "max_bad", "secondary_weight", "warmup", "swa",
-                 "filter_p", "background_p", "wave_mix"):  # fmt: skip
+                 "filter_p", "background_p", "wave_mix", "soundscape_share", "soundscape_mix", "pseudo_mix"):  # fmt: skip
         if not 0 <= getattr(r, name) <= 1:
             raise BirdfastError(f"the recipe's {name} must lie between 0 and 1, not {getattr(r, name)}")
     for name in (
@@ -309,6 +324,10 @@ def _check_training(r: Recipe) -> None:
         raise BirdfastError(f"the recipe's ema must lie between 0 and 1, and not be 1, it is {r.ema}")
     if r.ema and r.swa:
         raise BirdfastError("ema and swa are two ways to average the weights: set one of them to 0")
+    if r.no_call and (r.soundscape_share or r.soundscape_mix):
+        raise BirdfastError("labelled windows without a call train already, as clips of no species: set no_call=False")
+    if r.distill and (r.wave_mix or r.soundscape_mix or r.pseudo_mix):
+        raise BirdfastError("a teacher heard the recordings unmixed: set distill='', or wave_mix and the like to 0")
     if r.distill and r.distill_kind == "kl" and r.task == "multi":
         raise BirdfastError("distill_kind='kl' compares one species a clip: task='multi' wants 'bce'")
 

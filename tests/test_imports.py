@@ -19,7 +19,7 @@ MAY = {
     "plots": {"errors", "evaluation", "spectrogram"},
     "training": {"recipe", "errors", "notes", "memory", "recordings", "spectrogram", "models", "evaluation", "plots"},
     "inference": {"recipe", "errors", "notes", "memory", "recordings", "spectrogram", "models"},
-    "studies": {"recipe", "errors", "notes", "recordings", "evaluation", "plots", "training", "inference"},
+    "studies": {"recipe", "errors", "notes", "recordings", "models", "evaluation", "plots", "training", "inference"},
     "commands": {
         "recipe",
         "errors",
@@ -72,6 +72,7 @@ def loads(code: str) -> set[str]:
         ("import birdfast.studies.ladder", {"torch", "fastai"}),
         ("import birdfast.inference.predictor, birdfast.inference.bundle", {"fastai"}),
         ("import birdfast.spectrogram.logmel, birdfast.models", {"fastai"}),
+        ("import birdfast.studies.folds", {"fastai", "timm"}),
     ],
 )
 def test_heavy_packages_stay_out(code, never):

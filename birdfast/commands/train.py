@@ -132,7 +132,7 @@ def _check_same_data(out: Path, dls: Any) -> None:
         return
     before = pd.read_csv(out / SPLIT, dtype={"path": str, "primary_label": str})
     after = dls.clips.drop_duplicates("recording")
-    if set(before["primary_label"]) != set(after["primary_label"]):
+    if set(before["primary_label"].dropna()) != set(after["primary_label"]) - {""}:  # "": a window without call
         raise BirdfastError(
             f"{out} was trained on other classes: resume it with its own data, {out / SPLIT} lists them"
         )

@@ -92,3 +92,30 @@ def sampling_weights(
     counts = series.map(series.value_counts()).to_numpy(np.float64)
     weights = np.clip(counts, floor, cap) ** -float(power)
     return weights / weights.sum()
+
+
+# -- labels of windows that are mixed into clips -----------------------------------------------------------------------
+
+
+def sum_to(targets: np.ndarray, total: float) -> np.ndarray:
+    """Each row of `targets` (n, n_classes) scaled to sum to `total`; rows of zeros, without a call, stay."""
+    sums = targets.sum(axis=1, keepdims=True)
+    return targets * np.divide(total, sums, out=np.zeros_like(sums), where=sums > 0)
+
+
+def sum_at_most(targets: np.ndarray, most: float) -> np.ndarray:
+    """Rows of `targets` (n, n_classes) that sum to more than `most`, scaled to it (BirdCLEF 2026, 1st place)."""
+    sums = targets.sum(axis=1, keepdims=True)
+    return targets * np.divide(most, sums, out=np.ones_like(sums), where=sums > most)
+
+
+def confidence_weights(paths: Sequence[str], probabilities: np.ndarray) -> np.ndarray:
+    """How likely each pseudo-labelled window is to be drawn, float64 (n,), sums to 1 (BirdCLEF 2025, 1st place).
+
+    A file weighs the sum over the classes of its highest probability, shared evenly among its windows.
+    """
+    files, inverse, counts = np.unique(np.asarray(paths, dtype=object), return_inverse=True, return_counts=True)
+    highest = np.zeros((len(files), probabilities.shape[1]))
+    np.maximum.at(highest, inverse, probabilities)
+    weights = (highest.sum(axis=1) / counts)[inverse]
+    return weights / weights.sum()

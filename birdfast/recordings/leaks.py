@@ -46,6 +46,8 @@ class LeakReport:
     known
         Whether anything but the file tells which recordings belong together: a recordist, or a value of the column that
         the split was grouped by.
+    shared_sites
+        Sites of soundscapes on both sides: `site`, `n_train`, `n_valid`. Said, but no leak: one may want it so.
     """
 
     shared_recordings: pd.DataFrame
@@ -54,6 +56,7 @@ class LeakReport:
     same_audio: pd.DataFrame | None
     n_unknown_authors: int = 0
     known: bool = True
+    shared_sites: pd.DataFrame | None = None
 
     @property
     def ok(self) -> bool:
@@ -84,6 +87,8 @@ class LeakReport:
         notes = []
         if harmless := len(self.shared_authors) - self._n_harmful:
             notes.append(f"{_count(harmless, 'recordist')} on both sides only by species too rare to hold out")
+        if self.shared_sites is not None and len(self.shared_sites):
+            notes.append(f"{_count(len(self.shared_sites), 'soundscape site')} on both sides")
         if self.n_unknown_authors:
             notes.append(f"{_count(self.n_unknown_authors, 'recording')} by unknown recordists")
         return f"{text} ({'; '.join(notes)})" if notes else text
@@ -102,8 +107,8 @@ class LeakReport:
         """The report as JSON can hold it."""
         out: dict[str, Any] = {"ok": self.ok, "line": self.line(), "known": self.known}
         out["n_unknown_authors"] = self.n_unknown_authors
-        rows = {name: None if table is None else table.to_dict("records") for name, table in self._tables().items()}
-        return out | rows
+        tables = {**self._tables(), "shared_sites": self.shared_sites}
+        return out | {name: None if table is None else table.to_dict("records") for name, table in tables.items()}
 
 
 def _count(n: int, noun: str, rest: str = "") -> str:
@@ -117,6 +122,8 @@ def leak_report(
 
     Parameters
     ----------
+    recordings
+        With a column `site` for those that are soundscapes, if there are any.
     is_valid
         bool (n_recordings,): True in validation.
     group
@@ -140,9 +147,13 @@ def leak_report(
         known = set(identical.itertuples(index=False, name=None))
         sound = sound[[pair not in known for pair in sound.itertuples(index=False, name=None)]].reset_index(drop=True)
     authors = _shared_authors(recordings, is_valid)
-    unknown_authors = int(recordings["author"].isna().sum()) if "author" in recordings else len(recordings)
+    nobody = recordings["author"].isna() if "author" in recordings else pd.Series(True, index=recordings.index)
     told = any(recordings[name].notna().any() for name in {"author", group} & set(recordings.columns))
-    return LeakReport(shared, authors, identical, sound, unknown_authors, told)
+    sites = None
+    if "site" in recordings:  # a soundscape has a site, no recordist
+        nobody &= recordings["site"].isna()
+        sites = _shared(recordings["site"], is_valid)
+    return LeakReport(shared, authors, identical, sound, int(nobody.sum()), told, sites)
 
 
 def _shared(values: pd.Series, is_valid: np.ndarray) -> pd.DataFrame:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import torch
 from fastai.data.block import CategoryBlock, DataBlock, MultiCategoryBlock, TransformBlock
-from fastai.data.transforms import ColSplitter
+from fastai.data.transforms import ColSplitter, EncodedMultiCategorize, MultiCategory
 from fastai.torch_core import default_device, num_distrib
 from fastcore.foundation import L
 
@@ -15,16 +15,18 @@ from birdfast.recordings.audio import read_headers, window_starts
 from birdfast.recordings.bad_files import BadFiles
 from birdfast.recordings.cache import check_place
 from birdfast.recordings.folds import leak_report, split
-from birdfast.recordings.labels import check_labels, sampling_weights, targets
+from birdfast.recordings.labelled import inside_files, is_window, site_of, soundscape_folds, with_windows
+from birdfast.recordings.labels import check_labels, sampling_weights, sum_to, targets
 from birdfast.recordings.no_call import with_no_call
 from birdfast.recordings.tables import read_source
 from birdfast.spectrogram.logmel import LogMel
 from birdfast.training import show  # noqa: F401 - registers how fastai draws birdfast's types
 from birdfast.training.augment import check_waveforms, wave_tfms
-from birdfast.training.cached import cached_reader, check_whole, is_npy, npy_headers
+from birdfast.training.cached import ReadLevels, cached_reader, check_whole, is_npy, npy_headers
 from birdfast.training.distill import load_teacher
 from birdfast.training.loader import BirdDL
-from birdfast.training.transforms import AudioToSpec, Clip, Cue, MaskFreq, MaskTime, ReadClip
+from birdfast.training.pools import AddWindow, labelled_pool, multi_hot, not_validated, pseudo_pool, read_pseudo
+from birdfast.training.transforms import AudioToSpec, Clip, Cue, MaskFreq, MaskTime, ReadClip, Window
 
 
 def AudioBlock(sample_rate=32_000, duration=5.0, pad="repeat", logmel=None, bad_files=None, window=0.0):
@@ -53,8 +55,9 @@ def recipe_audio_block(recipe, bad_files=None, reader=None, n_classes=None):
 
 
 def row_clip(row):
-    "A row of the clips table to a Clip"
-    return Clip(row["path"], row["start_time"], row["end_time"])
+    "A row of the clips table to a Clip, or to a Window of a soundscape"
+    kind = Window if isinstance(row.get("labels"), tuple) else Clip
+    return kind(row["path"], row["start_time"], row["end_time"])
 
 
 def row_label(row):
@@ -63,21 +66,41 @@ def row_label(row):
 
 
 class RowTargets:
-    "A row of the clips table to its multi-hot targets, by the recipe's treatment of secondary labels"
+    """A row of the clips table to its targets, by the recipe's treatment of secondary labels; of a window all labels are known.
+
+    Where clips have one label, those of a training window share its weight, as soft targets.
+    """
 
     def __init__(self, classes, recipe):
-        self.index = {name: i for i, name in enumerate(classes)}
-        self.mode, self.weight = recipe.secondary, recipe.secondary_weight
+        self.classes, self.index = list(classes), {name: i for i, name in enumerate(classes)}
+        self.mode, self.weight, self.single = recipe.secondary, recipe.secondary_weight, recipe.task == "single"
 
     def __call__(self, row):
+        if isinstance(row.get("labels"), tuple):
+            heard = multi_hot([row["labels"]], self.classes)
+            return (sum_to(heard, 1.0) if self.single and not row["is_valid"] else heard)[0]
         return targets(row["primary_label"], row["secondary_labels"], self.index, n_classes=len(self.index),
                        secondary_mode=self.mode, secondary_weight=self.weight)  # fmt: skip
+
+
+class SoftCategorize(EncodedMultiCategorize):
+    "Soft targets of clips that have one label: shown are the classes with a tenth or more, of a decision the one"
+
+    def decodes(self, o):
+        return MultiCategory([self.vocab[int(i)] for i in (o[None] if o.ndim == 0 else (o >= 0.1).nonzero().flatten())])
+
+
+def hears_soundscapes(recipe):
+    "Whether labelled windows of soundscapes are trained on, and validated"
+    return recipe.soundscape_share > 0 or recipe.soundscape_mix > 0
 
 
 def label_block(recipe, classes):
     "The block of targets, and the function that gets them from a row of the clips table"
     if recipe.task == "multi":
         return MultiCategoryBlock(encoded=True, vocab=list(classes)), RowTargets(classes, recipe)
+    if hears_soundscapes(recipe) or recipe.pseudo_mix:
+        return TransformBlock(type_tfms=[SoftCategorize(list(classes))]), RowTargets(classes, recipe)
     return CategoryBlock(vocab=list(classes), sort=False), row_label
 
 
@@ -86,16 +109,15 @@ def row_cue(row):
     return Cue(row["path"], row["start_time"], row["end_time"])
 
 
-def bird_block(recipe, classes, bad_files=None, reader=None, teacher=None):
-    "The DataBlock of a recipe: clips table in, (AudioSpectrogram, targets) out, and what a teacher says of the item"
+def bird_block(recipe, classes, bad_files=None, reader=None, teacher=None, pools=()):
+    "The DataBlock of a recipe: clips table in, (AudioSpectrogram, targets) out; `pools` are mixed in, a `teacher` says its part"
     block, get_y = label_block(recipe, classes)
     audio = recipe_audio_block(recipe, bad_files, reader, len(classes))
+    blocks, options = (audio, block), {"get_y": get_y, "item_tfms": [AddWindow(list(pools))] if pools else []}
     if teacher is not None:
         next(t for t in audio.item_tfms if isinstance(t, ReadClip)).teacher = teacher
-        return DataBlock(blocks=(audio, block, TransformBlock()), n_inp=1, get_x=row_clip, get_y=[get_y, row_cue],
-                         splitter=ColSplitter("is_valid"))  # fmt: skip
-    return DataBlock(blocks=(audio, block), get_x=row_clip, get_y=get_y,
-                     splitter=ColSplitter("is_valid"))  # fmt: skip
+        blocks, options = (*blocks, TransformBlock()), options | {"get_y": [get_y, row_cue], "n_inp": 1}
+    return DataBlock(blocks=blocks, get_x=row_clip, splitter=ColSplitter("is_valid"), **options)
 
 
 def clips_table(recordings, is_valid, recipe):
@@ -163,6 +185,7 @@ def bird_dls(
     columns=None,
     cache=None,
     cache_dir=None,
+    pseudo=None,
     **knobs,
 ):
     """DataLoaders for a folder, a csv, a table or a :class:`~birdfast.recordings.tables.Source`.
@@ -171,7 +194,9 @@ def bird_dls(
     `columns` goes to :func:`~birdfast.recordings.tables.read_source`, to name the columns of a csv.
     `cache="waveform"` decodes each recording once, into the folder `cache_dir` ("cache"), and cuts the clips from there;
     `cache="spectrogram"` keeps spectrograms, which is faster and an approximation (docs/speed.md).
-    The dls carry `recipe`, `source`, `clips`, `leaks`, `bad_files` and, for distillation, `teacher`.
+    `pseudo` is a Parquet or table of soft labels (`path, start_time, end_time`, a column a class; rows whose `fold` is the
+    recipe's are held out), from which the recipe's `pseudo_mix` draws.
+    The dls carry `recipe`, `source`, `clips`, `pools`, `leaks`, `bad_files` and, for distillation, `teacher`.
     """
     recipe = get_recipe(recipe, **knobs)
     if cache == "spectrogram":
@@ -184,33 +209,99 @@ def bird_dls(
     if is_npy(source.recordings["path"]).any():
         check_waveforms(recipe, "saved spectrograms (.npy)")
     check_place(cache_dir, source)
+    pseudo = read_pseudo(pseudo, source.classes, recipe)
+    table = with_windows(source) if hears_soundscapes(recipe) else source.recordings
     bad_files = BadFiles() if bad_files is None else bad_files
-    recordings = readable(source.recordings, recipe, bad_files)
-    is_valid = split(recordings, n_folds=recipe.n_folds, fold=recipe.fold, group=recipe.group, seed=recipe.seed)
+    recordings = inside_files(readable(table, recipe, bad_files))
+    is_valid = split_both(recordings, recipe)
+    if pseudo is not None:
+        pseudo = not_validated(pseudo, recordings, is_valid, recipe.soundscape_group)
     clips = clips_table(recordings, is_valid, recipe)
+    pools = _pools(clips, pseudo, source.classes, recipe)
+    clips = _without_pool(clips, recipe)
     train = clips[~clips["is_valid"]]
     _check_train(train, recipe)
     _check_rate(recordings, recipe)
-    weights = sampling_weights(
-        train["primary_label"], power=recipe.sampling_power, floor=recipe.sampling_floor, cap=recipe.sampling_cap
-    )
     reader = cached_reader(cache, recordings, recipe, bad_files, cache_dir=cache_dir)
+    _check_waveforms(reader, pools)
     teacher = load_teacher(recipe, source.classes, train["path"].tolist()) if recipe.distill else None
-    block = bird_block(recipe, source.classes, bad_files, reader, teacher)
-    dls = _dataloaders(block, clips, weights, recipe, num_workers, device)
-    dls.recipe, dls.source, dls.clips, dls.bad_files = recipe, source, clips, bad_files
-    dls.teacher, dls.leaks = teacher, leak_report(recordings, is_valid, group=recipe.group)
+    block = bird_block(recipe, source.classes, bad_files, reader, teacher, pools)
+    dls = _dataloaders(block, clips, _draws(train, recipe), recipe, num_workers, device)
+    dls.recipe, dls.source, dls.clips, dls.pools, dls.bad_files = recipe, source, clips, pools, bad_files
+    dls.teacher, dls.leaks = teacher, leak_report(*_all_heard(recordings, is_valid, pseudo), group=recipe.group)
     _introduce(dls, recordings, is_valid)
     return dls
 
 
-def _dataloaders(block, clips, weights, recipe, num_workers, device):
+def split_both(recordings, recipe):
+    "Which rows validate: recordings by `split`, labelled soundscapes by site or file"
+    windows = is_window(recordings)
+    is_valid = np.zeros(len(recordings), bool)
+    is_valid[~windows] = split(recordings[~windows].reset_index(drop=True), n_folds=recipe.n_folds, fold=recipe.fold,
+                               group=recipe.group, seed=recipe.seed)  # fmt: skip
+    if windows.any():
+        folds = soundscape_folds(recordings.loc[windows, "path"], folds=range(recipe.n_folds),
+                                 group=recipe.soundscape_group, seed=recipe.seed)  # fmt: skip
+        is_valid[windows] = folds == recipe.fold
+    return is_valid
+
+
+def _pools(clips, pseudo, classes, recipe):
+    "What is mixed into recordings: pseudo-labelled windows first, then labelled ones for clips that got none"
+    pools = [] if pseudo is None else [pseudo_pool(pseudo, classes, recipe)]
+    return pools + ([labelled_pool(clips[~clips["is_valid"]], classes, recipe)] if recipe.soundscape_mix else [])
+
+
+def _without_pool(clips, recipe):
+    "The clips of which batches are made: without a share in them, training windows are only mixed in"
+    only_mixed = is_window(clips) & ~clips["is_valid"].to_numpy() & (recipe.soundscape_share == 0)
+    return clips[~only_mixed].reset_index(drop=True)
+
+
+def _check_waveforms(reader, pools):
+    if pools and isinstance(reader, ReadLevels):
+        raise BirdfastError(
+            "soundscape_mix and pseudo_mix mix waveforms, and spectrograms that are made ahead hold none: "
+            "use cache='waveform', or set them to 0"
+        )
+
+
+def _draws(train, recipe):
+    "How the DataLoader draws training rows: the recordings' weights, and the windows that each batch holds"
+    windows, options = is_window(train), {}
+    if recipe.sampling_power:
+        weights = np.zeros(len(train))
+        weights[~windows] = sampling_weights(train["primary_label"][~windows], power=recipe.sampling_power,
+                                             floor=recipe.sampling_floor, cap=recipe.sampling_cap)  # fmt: skip
+        options["wgts"] = weights
+    if recipe.soundscape_share:
+        n_windows = round(recipe.soundscape_share * recipe.batch_size)
+        if not 0 < n_windows < recipe.batch_size:
+            raise BirdfastError(
+                f"soundscape_share={recipe.soundscape_share:g} of batch_size={recipe.batch_size} is {n_windows} windows: "
+                f"give {1 / recipe.batch_size:g} or more, and less than 1"
+            )
+        options |= {"windows": np.flatnonzero(windows), "n_windows": n_windows}
+    return options
+
+
+def _all_heard(recordings, is_valid, pseudo):
+    "Every file that is trained on or validates, for the leak report"
+    if pseudo is None:
+        return recordings, is_valid
+    paths = pseudo["path"].drop_duplicates().to_numpy()
+    more = pd.DataFrame(
+        {"path": paths, "primary_label": "", "author": pd.NA, "site": [site_of(path) for path in paths]}
+    )
+    return pd.concat([recordings, more], ignore_index=True), np.append(is_valid, np.zeros(len(more), bool))
+
+
+def _dataloaders(block, clips, draws, recipe, num_workers, device):
     datasets = block.datasets(clips)
-    options = {"wgts": weights} if recipe.sampling_power else {}
     # On CPU the model needs the cores that workers would take, and one process repeats exactly.
     workers = num_workers if num_workers is not None else (8 if torch.cuda.is_available() else 0)
     return datasets.dataloaders(
-        bs=recipe.batch_size, val_bs=2 * recipe.batch_size, dl_type=BirdDL, dl_kwargs=(options, {}), num_workers=workers,
+        bs=recipe.batch_size, val_bs=2 * recipe.batch_size, dl_type=BirdDL, dl_kwargs=(draws, {}), num_workers=workers,
         device=device, after_item=block.item_tfms, after_batch=block.batch_tfms, persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available() and torch.device(device or default_device()).type == "cuda",
     )  # fmt: skip
@@ -236,7 +327,9 @@ def _check_rate(recordings, recipe):
 
 def _introduce(dls, recordings, is_valid):
     "Say what was found"
-    source, n_valid = dls.source, int(is_valid.sum())
+    source, windows = dls.source, is_window(recordings)
+    _introduce_soundscapes(dls.pools, recordings[windows], is_valid[windows])
+    recordings, n_valid = recordings[~windows], int(is_valid[~windows].sum())
     authors = recordings["author"].nunique()
     by = f" by {authors} recordists" if authors else ", recordists unknown"
     note(
@@ -259,3 +352,14 @@ def _note_steps(n_train, recipe):
     steps, smaller = epoch_steps(n_train // max(1, num_distrib()), recipe.batch_size)
     few = f": few to learn from, consider batch_size={smaller}" if smaller else ""
     note(f"{steps} (batch_size={recipe.batch_size}){few}")
+
+
+def _introduce_soundscapes(pools, windows, is_valid):
+    if len(windows):
+        files, sites = windows["path"].nunique(), windows["site"].nunique()
+        note(
+            f"labelled soundscapes: {len(windows)} windows of {files} files at {sites} sites "
+            f"({(~is_valid).sum()} to train, {is_valid.sum()} to validate)"
+        )
+    if pools:
+        note(f"mixed into clips of recordings: {', '.join(map(repr, pools))}")

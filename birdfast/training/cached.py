@@ -7,8 +7,9 @@ import torch
 from birdfast.errors import BirdfastError, unknown
 from birdfast.notes import note
 from birdfast.recordings.audio import AudioError, fit, read_clip
-from birdfast.recordings.cache import CACHE_ROOT, CACHES, cache_waveforms, fill, to_pcm
+from birdfast.recordings.cache import CACHE_ROOT, CACHES, cache_waveforms, fill, from_pcm, to_pcm
 from birdfast.recordings.store import Store
+from birdfast.spectrogram.functional import mix_levelled
 from birdfast.spectrogram.logmel import LogMel
 from birdfast.training.transforms import LevelsTensor, PcmTensor, ReadClip
 
@@ -49,10 +50,19 @@ class ReadPcm(ReadClip):
     def as_item(self, waveform):
         return self._item(*to_pcm(waveform))
 
+    def blend(self, item, added):
+        return self.as_item(mix_levelled(*map(_waveform, (item, added))).numpy())
+
     def _item(self, samples, scale):
         item = np.empty(len(samples) + 2, np.int16)
         item[:-2], item[-2:] = samples, np.array([scale], np.float32).view(np.int16)
         return PcmTensor(torch.from_numpy(item)[None])
+
+
+def _waveform(item):
+    "The samples of an item, to scale `(time,)`"
+    samples = item.as_subclass(torch.Tensor)[0].numpy()
+    return torch.from_numpy(from_pcm(samples[:-2], samples[-2:].copy().view(np.float32)[0]))
 
 
 class ReadLevels(ReadClip):

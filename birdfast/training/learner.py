@@ -27,6 +27,7 @@ from birdfast.training.distill import create_distill
 from birdfast.training.gpu import FusedAdam, SmoothLoss, for_gpu, has_bf16
 from birdfast.training.metrics import bird_metrics, of_classes, per_recording
 from birdfast.training.mixup import MixUp
+from birdfast.training.pools import AddWindow
 from birdfast.training.transforms import AudioToSpec, ReadClip
 
 
@@ -192,7 +193,11 @@ class BirdLearner(Learner):
         "fastai's pickle, for `load_learner`; `save_bundle` writes the safe format"
         readers = [t for dl in self.dls.loaders for t in dl.after_item.fs if isinstance(t, ReadClip)]
         kept = [(t.bad_files, t.store, t.teacher) for t in readers]
+        adders = [t for dl in self.dls.loaders for t in dl.after_item.fs if isinstance(t, AddWindow)]
+        pools = [t.pools for t in adders]
         try:
+            for adder in adders:
+                adder.pools = []
             for reader in readers:
                 # The list and the cache of this run are of no use elsewhere: there, a broken file raises.
                 reader.bad_files, reader.store, reader.teacher = None, None, None
@@ -200,6 +205,8 @@ class BirdLearner(Learner):
         finally:
             for reader, (bad_files, store, teacher) in zip(readers, kept):
                 reader.bad_files, reader.store, reader.teacher = bad_files, store, teacher
+            for adder, its in zip(adders, pools):
+                adder.pools = its
 
 
 @contextmanager

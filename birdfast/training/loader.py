@@ -118,11 +118,23 @@ def copied_ahead(batches, device):
         yield ready
 
 
-class BirdDL(KeptAndAhead, WeightedDL):
-    "A weighted DataLoader: without weights every item comes once an epoch, and it can start with an unreadable item"
+def batches_with(windows, others, n, bs, n_windows):
+    "`n` items: in each batch of `bs` come `n_windows` of the one kind after the others; both begin anew where they end"
+    n_batches = -(-n // bs)
+    shuffled = [np.random.permutation(windows) for _ in range(-(-n_batches * n_windows // len(windows)))]
+    windows = np.concatenate(shuffled)[: n_batches * n_windows].reshape(n_batches, n_windows)
+    others = np.resize(others, n_batches * (bs - n_windows)).reshape(n_batches, bs - n_windows)
+    return np.concatenate([others, windows], axis=1).reshape(-1)[:n].tolist()
 
-    def __init__(self, dataset=None, bs=None, wgts=None, **kwargs):
-        self.weighted = wgts is not None
+
+class BirdDL(KeptAndAhead, WeightedDL):
+    """A weighted DataLoader: without weights every item comes once an epoch, and it can start with an unreadable item.
+
+    Of the items `windows`, each batch holds `n_windows`; an epoch still has as many items as the data set.
+    """
+
+    def __init__(self, dataset=None, bs=None, wgts=None, windows=None, n_windows=0, **kwargs):
+        self.weighted, self.windows, self.n_windows = wgts is not None, windows, n_windows
         super().__init__(dataset=dataset, bs=bs, wgts=wgts, **kwargs)
         self.fake_l = Workers(self, self.fake_l)
 
@@ -130,11 +142,21 @@ class BirdDL(KeptAndAhead, WeightedDL):
         "fastai's forgets weights and kept workers; another data set has neither of this one's"
         if dataset is None:
             mine = {"wgts": self.wgts} if self.weighted else {}
+            mine |= {"windows": self.windows, "n_windows": self.n_windows}
             kwargs = {**mine, "persistent_workers": self.fake_l.persistent_workers, **kwargs}
         return super().new(dataset, cls, **kwargs)
 
     def get_idxs(self):
+        if self.n_windows:
+            return batches_with(self.windows, self._others(), self.n, self.bs, self.n_windows)
         return super().get_idxs() if self.weighted else TfmdDL.get_idxs(self)
+
+    def _others(self):
+        "Items that are no windows, in the order in which they come"
+        others = np.setdiff1d(np.arange(self.n), self.windows)
+        if not self.weighted:
+            return np.random.permutation(others)
+        return np.random.choice(others, self.n, p=self.wgts[others] / self.wgts[others].sum())
 
     def do_item(self, s):
         if s is not None:

@@ -15,12 +15,12 @@ from fasttransform import Transform
 
 from birdfast.errors import BirdfastError
 from birdfast.recordings.audio import AudioError, fit, read_clip, read_header
-from birdfast.spectrogram.functional import mask_along
+from birdfast.spectrogram.functional import mask_along, mix_levelled
 from birdfast.spectrogram.logmel import LogMel
 
 # fasttransform sorts by these numbers, not by the order in which transforms are listed.
-ORDER = {"ReadClip": 0, "PcmToAudio": 5, "RandomGain": 10, "RandomFilter": 11, "AddBackground": 12, "WaveMix": 15,
-         "AudioToSpec": 20, "MaskFreq": 60, "MaskTime": 61}  # fmt: skip
+ORDER = {"AddWindow": -1, "ReadClip": 0, "PcmToAudio": 5, "RandomGain": 10, "RandomFilter": 11, "AddBackground": 12,
+         "WaveMix": 15, "AudioToSpec": 20, "MaskFreq": 60, "MaskTime": 61}  # fmt: skip
 
 
 _MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
@@ -33,6 +33,11 @@ class Clip:
     path: str
     start_time: float = 0.0
     end_time: float | None = None
+    added: "Clip | None" = None  # another stretch, mixed into it
+
+
+class Window(Clip):
+    "A window of a soundscape, with labels of its own: nothing is mixed into it"
 
 
 class Cue(Clip):
@@ -100,6 +105,10 @@ class AudioSpectrogram(TensorBase):
         return self.waveform.hear()
 
 
+def _plain(x):
+    return x.as_subclass(torch.Tensor)
+
+
 class ReadClip(RandTransform):
     """Read `duration` s: from a random place in training, from the start in validation. `bad_files` collects what cannot be read
 
@@ -121,12 +130,25 @@ class ReadClip(RandTransform):
     def encodes(self, o: Clip | Path | str):
         clip = o if isinstance(o, Clip) else Clip(str(o))
         try:
-            if self.window < self.duration and not self.training:
-                return self.read(clip.path, *self._around(clip))
-            start = self._start(clip)
-            return self.read(clip.path, start, self._length(clip, start))
+            item = self._read(clip)
         except AudioError as error:
             return self._unreadable(clip, error)
+        if clip.added is None:
+            return item
+        try:
+            return self.blend(item, self._read(clip.added))
+        except AudioError as error:
+            return self._unreadable(clip.added, error)
+
+    def _read(self, clip):
+        if self.window < self.duration and not self.training:
+            return self.read(clip.path, *self._around(clip))
+        start = self._start(clip)
+        return self.read(clip.path, start, self._length(clip, start))
+
+    def blend(self, item, added):
+        "A second item mixed into the first, half and half; into its padding too, for there the labels of `added` hold as well"
+        return AudioTensor(mix_levelled(*map(_plain, (item, added))), sample_rate=self.sample_rate)
 
     def encodes(self, o: Cue):  # noqa: F811 - dispatched by type
         says = self.teacher.says(o.path, self._start(o)) if self.training else self.teacher.unknown

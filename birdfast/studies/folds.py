@@ -1,0 +1,219 @@
+"""Every fold in one call: a run a fold, the predictions about what each has not heard, one ensemble."""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from birdfast.errors import BirdfastError
+from birdfast.evaluation import metrics
+from birdfast.inference.ensemble import Ensemble
+from birdfast.inference.writers import replacing
+from birdfast.notes import note
+from birdfast.recipe import Recipe, get_recipe
+from birdfast.recordings.bad_files import BadFiles
+from birdfast.recordings.folds import ALWAYS_TRAIN, assign_folds
+from birdfast.recordings.source import Source
+from birdfast.recordings.tables import read_source
+from birdfast.studies.key import begin, digest
+
+BUNDLE, PREDICTIONS, TRUTH, SCORES = "birds.safetensors", "predictions.parquet", "truth.parquet", "scores.json"
+HEARD = "heard.parquet"  # the files that a fold's model was trained on
+_KEYS = ["fold", "recording"]
+
+
+@dataclass(frozen=True)
+class Folds:
+    """The folds of a study that are trained.
+
+    Attributes
+    ----------
+    out
+        The folder: ``fold<k>/`` is a run each, ``predictions.parquet``, ``truth.parquet`` and ``scores.json`` are of all.
+    recipe, classes
+        Of every fold.
+    folds
+        Their numbers.
+    """
+
+    out: Path
+    recipe: Recipe
+    classes: list[str]
+    folds: list[int]
+
+    @property
+    def bundles(self) -> list[Path]:
+        """The bundle of each fold."""
+        return [self.out / f"fold{fold}" / BUNDLE for fold in self.folds]
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """Probabilities by the model that has not heard it, of every validation window.
+
+        Columns `path, start_time, end_time` (s), `fold`, `recording` (with `fold` the key of :attr:`truth`), then a column
+        a class.
+        """
+        return self._read(PREDICTIONS)
+
+    @cached_property
+    def truth(self) -> pd.DataFrame:
+        """The targets of each validation recording or labelled window: `path`, `fold`, `recording`, a column a class.
+
+        Where clips have one label, a column `target` in place of the classes.
+        """
+        return self._read(TRUTH)
+
+    def _read(self, name: str) -> pd.DataFrame:
+        return pd.concat([pd.read_parquet(self.out / f"fold{k}" / name) for k in self.folds], ignore_index=True)
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Targets and probabilities ``(n, n_classes)``, a row a recording of all folds, its windows averaged."""
+        means = self.predictions.groupby(_KEYS, sort=False)[self.classes].mean()
+        truth = self.truth.set_index(_KEYS).loc[means.index]
+        if "target" in truth:
+            return np.array([self.classes.index(name) for name in truth["target"]]), means.to_numpy()
+        return truth[self.classes].to_numpy(), means.to_numpy()
+
+    @cached_property
+    def scores(self) -> dict[str, float]:
+        """The metrics over all out-of-fold rows together."""
+        return metrics.summary(*self.arrays())
+
+    def ensemble(self, **options: Any) -> Ensemble:
+        """The folds as one predictor."""
+        return Ensemble(self.bundles, **options)
+
+
+def train_folds(
+    source: Any,
+    recipe: str | Path | Recipe = "improved",
+    out: str | Path = "runs/folds",
+    folds: Iterable[int] | None = None,
+    *,
+    columns: dict[str, Any] | None = None,
+    pseudo: str | Path | None = None,
+    num_workers: int | None = None,
+    device: str | None = None,
+    cache: str | None = None,
+    cache_dir: str | Path | None = None,
+    **knobs: Any,
+) -> Folds:
+    """Train every fold as a run of its own, ``out/fold0`` and so on; called again, it goes on where it was stopped.
+
+    Parameters
+    ----------
+    source, columns
+        What :func:`~birdfast.recordings.tables.read_source` takes.
+    recipe, knobs
+        As for ``bird_dls``; the recipe's own `fold` does not matter.
+    folds
+        Those to train; all there are, unless given. More of them may be added by a later call.
+    pseudo
+        Pseudo-labels to mix in, see ``bird_dls``.
+
+    Raises
+    ------
+    BirdfastError
+        If there is no such fold, or `out` holds a study by another recipe or of other data.
+    """
+    recipe, found, out = get_recipe(recipe, **knobs), read_source(source, **(columns or {})), Path(out)
+    numbers = wanted_folds(found, recipe, folds)
+    begin(out, recipe, found, pseudo=digest(Path(pseudo).read_bytes()) if pseudo else None)
+    options = {"num_workers": num_workers, "device": device, "cache": cache, "cache_dir": cache_dir}
+    if pseudo:
+        options["pseudo"] = pseudo
+    for fold in numbers:
+        folder = out / f"fold{fold}"
+        if (folder / PREDICTIONS).is_file():
+            note(f"fold {fold} is trained already: {folder}")
+            continue
+        note(f"fold {fold}, of {', '.join(map(str, numbers))}: {folder}")
+        _train(found, recipe.with_(fold=fold, n_folds=max(recipe.n_folds, fold + 1)), folder, options)
+        gc.collect()  # fastai's learners lie in cycles, and hold the GPU's memory
+    return _finish(Folds(out, recipe, found.classes, numbers))
+
+
+def wanted_folds(source: Source, recipe: Recipe, folds: Iterable[int] | None) -> list[int]:
+    """The folds asked for, or all there are, sorted; BirdfastError for one that holds no recording."""
+    assigned = assign_folds(source.recordings, n_folds=recipe.n_folds, group=recipe.group, seed=recipe.seed)
+    there = sorted({int(fold) for fold in assigned} - {ALWAYS_TRAIN})
+    wanted = there if folds is None else sorted(set(folds))
+    if missing := [fold for fold in wanted if fold not in there]:
+        raise BirdfastError(
+            f"no recording falls into fold {missing[0]}: there are {', '.join(map(str, there)) or 'none'}"
+        )
+    if not wanted:
+        raise BirdfastError(
+            "there is no fold to train: every class has one recording only, or all are by one recordist"
+        )
+    return wanted
+
+
+def _train(source: Source, recipe: Recipe, folder: Path, options: dict[str, Any]) -> None:
+    """One fold: a run, its bundle, and what it says about the recordings that it has not heard."""
+    from birdfast.inference.bundle import save_bundle
+    from birdfast.training.blocks import bird_dls
+    from birdfast.training.learner import bird_learner
+    from birdfast.training.progress import quiet_unless_watched
+
+    folder.mkdir(parents=True, exist_ok=True)
+    recipe.save(folder / "recipe.toml")
+    dls = bird_dls(source, recipe, bad_files=BadFiles(folder / "bad_files.jsonl"), **options)
+    learn = bird_learner(dls, path=folder)
+    with quiet_unless_watched(learn) as cbs:
+        learn.fit_recipe(run=folder, resume=True, cbs=cbs)
+    save_bundle(learn, folder / BUNDLE)
+    write_table(heard(dls), folder / HEARD)
+    windows, truth = _validated(learn, recipe.fold)
+    write_table(truth, folder / TRUTH)
+    write_table(windows, folder / PREDICTIONS)  # the last: that it is there means that the fold is done
+
+
+def heard(dls: Any) -> pd.DataFrame:
+    """The files that are trained on, also those that are only mixed in: a column `path`."""
+    paths = [dls.train.items["path"], *(pool.windows[0] for pool in dls.pools)]
+    return pd.DataFrame({"path": sorted({str(path) for part in paths for path in part})})
+
+
+def _validated(learn: Any, fold: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Probabilities of the validation windows, and the targets of what they are parts of."""
+    with learn.no_bar(), learn.no_logging():
+        probabilities, targets = (part.numpy() for part in learn.get_preds(dl=learn.dls.valid))
+    items, bad = learn.dls.valid.items, learn.dls.bad_files.clips()
+    good = np.array([key not in bad for key in zip(items["path"], items["start_time"])])
+    rows = items[["path", "start_time", "end_time", "recording"]].assign(fold=fold)[good]
+    classes = list(learn.dls.vocab)
+    windows = _beside(rows, probabilities[good].astype(np.float32), classes)
+    first = ~rows["recording"].duplicated().to_numpy()
+    keys, values = rows.loc[first, ["path", *_KEYS]], targets[good][first]
+    if values.ndim == 1:
+        return windows, keys.assign(target=[classes[int(i)] for i in values])
+    return windows, _beside(keys, values.astype(np.float32), classes)
+
+
+def _beside(rows: pd.DataFrame, values: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
+    return pd.concat([rows.reset_index(drop=True), pd.DataFrame(values, columns=list(classes))], axis=1)
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """A Parquet that is whole or not there."""
+    with replacing(path) as temporary:
+        table.to_parquet(temporary, index=False)
+
+
+def _finish(folds: Folds) -> Folds:
+    """Write what all folds have to say together."""
+    write_table(folds.predictions, folds.out / PREDICTIONS)
+    write_table(folds.truth, folds.out / TRUTH)
+    each = {f"fold{k}": Folds(folds.out, folds.recipe, folds.classes, [k]).scores["roc_auc"] for k in folds.folds}
+    (folds.out / SCORES).write_text(json.dumps({"all": folds.scores, "roc_auc": each}, indent=2) + "\n")
+    note(f"{len(folds.folds)} folds: macro ROC-AUC {folds.scores['roc_auc']:.4f} over all out-of-fold rows")
+    return folds

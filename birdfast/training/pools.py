@@ -1,0 +1,133 @@
+"Windows of soundscapes that are mixed into the clips of recordings: labelled ones, and pseudo-labelled ones"
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from fastai.data.transforms import TensorMultiCategory
+from fasttransform import ItemTransform
+
+from birdfast.errors import BirdfastError
+from birdfast.notes import note
+from birdfast.recordings.labelled import is_window, site_of
+from birdfast.recordings.labels import confidence_weights, sum_at_most, sum_to
+from birdfast.spectrogram.functional import union
+from birdfast.training.transforms import ORDER, Window
+
+INDEX = ["path", "start_time", "end_time"]
+
+
+class Pool:
+    "Windows (a table `path, start_time, end_time`), their targets `(n, n_classes)`, how often a clip gets one, and which"
+
+    def __init__(self, windows, targets, p, weights=None, substitute=False):
+        self.windows = [windows[name].to_numpy() for name in INDEX]
+        self.targets, self.p, self.substitute = torch.from_numpy(np.float32(targets)), p, substitute
+        self.upto = np.cumsum(np.full(len(targets), 1 / len(targets)) if weights is None else weights)
+
+    def __len__(self):
+        return len(self.targets)
+
+    def __repr__(self):
+        return f"Pool({len(self)} windows of {len(set(self.windows[0]))} soundscapes, p={self.p:g})"
+
+    def draw(self):
+        "A window and its targets"
+        i = min(int(np.searchsorted(self.upto, random.random())), len(self) - 1)
+        path, start, end = (column[i] for column in self.windows)
+        return Window(str(path), float(start), float(end)), self.targets[i]
+
+
+class AddWindow(ItemTransform):
+    "Give a recording's clip, before it is read, a window of one of the `pools`, and its labels beside its own; training only"
+
+    split_idx, order, _retain = 0, ORDER["AddWindow"], False
+
+    def __init__(self, pools):
+        super().__init__()
+        self.pools = pools
+
+    def __call__(self, x, **kwargs):
+        out = super().__call__(x, **kwargs)
+        return tuple(out) if isinstance(x, tuple) else out  # what comes as a list is not transformed further
+
+    def encodes(self, xy):
+        clip, y = xy
+        # The first pool that wants it takes the clip: a labelled and a pseudo-labelled window never meet in one.
+        pool = next((pool for pool in self.pools if random.random() < pool.p), None)
+        if pool is None or isinstance(clip, Window):
+            return clip, y
+        window, targets = pool.draw()
+        if pool.substitute:
+            return window, TensorMultiCategory(targets.clone())
+        return replace(clip, added=window), TensorMultiCategory(union(y.as_subclass(torch.Tensor), targets))
+
+
+def multi_hot(labels, classes):
+    "Tuples of labels to targets `(n, n_classes)`"
+    index, out = {name: i for i, name in enumerate(classes)}, np.zeros((len(labels), len(classes)), np.float32)
+    for row, names in zip(out, labels):
+        row[[index[name] for name in names]] = 1.0
+    return out
+
+
+def labelled_pool(train, classes, recipe):
+    "The labelled windows among the training rows, as the recipe wants them mixed in (BirdCLEF 2026, 1st place)"
+    windows = train[is_window(train)]
+    return Pool(
+        windows, sum_to(multi_hot(windows["labels"], classes), recipe.soundscape_label_sum), recipe.soundscape_mix
+    )
+
+
+def pseudo_pool(pseudo, classes, recipe):
+    "Pseudo-labelled windows as the recipe wants them: files drawn by confidence, labels sharpened, their sum capped"
+    values = pseudo[list(classes)].to_numpy(np.float32)
+    targets = sum_at_most(values**recipe.pseudo_power, recipe.pseudo_label_sum)
+    weights = confidence_weights(pseudo["path"], values)
+    return Pool(pseudo, targets, recipe.pseudo_mix, weights, substitute=recipe.pseudo_how == "substitute")
+
+
+def read_pseudo(pseudo, classes, recipe):
+    "A table of soft labels or its Parquet, without the rows that this fold holds out; None where there is none"
+    if (pseudo is None) != (recipe.pseudo_mix == 0):
+        raise BirdfastError(
+            f"pseudo_mix={recipe.pseudo_mix:g} "
+            + (
+                "needs pseudo-labels: give pseudo='pseudo.parquet'"
+                if pseudo is None
+                else "uses none of the pseudo-labels"
+            )
+        )
+    if pseudo is None:
+        return None
+    table = pseudo if isinstance(pseudo, pd.DataFrame) else _read(Path(pseudo))
+    if missing := [name for name in [*INDEX, *classes] if name not in table]:
+        raise BirdfastError(
+            f"the pseudo-labels lack {len(missing)} columns, the first {missing[0]!r}: are they of these classes?"
+        )
+    return table[table["fold"] != recipe.fold] if "fold" in table else table
+
+
+def _read(path):
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise BirdfastError(f"{path} is no Parquet file of pseudo-labels: {error}") from None
+
+
+def not_validated(pseudo, recordings, is_valid, group):
+    "The pseudo-labelled windows that lie in no soundscape, and at no site, that validates; says how many do"
+    valid = recordings[is_valid]
+    out = pseudo["path"].isin(set(valid["path"])).to_numpy()
+    if group == "site" and "site" in valid:
+        sites = set(valid["site"].dropna())
+        out = out | np.array([site_of(path) in sites for path in pseudo["path"]], bool)
+    if out.any():
+        n = pseudo.loc[out, "path"].nunique()
+        note(f"{out.sum()} pseudo-labelled windows of {n} soundscapes that validation holds out are left out")
+    if out.all():
+        raise BirdfastError("no pseudo-labelled window is left to train on: validation holds out all their soundscapes")
+    return pseudo[~out].reset_index(drop=True)

@@ -1,0 +1,83 @@
+"""Folds in one call: each recording is scored by the model that has not heard it, and nothing is trained twice."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from birdfast.errors import BirdfastError
+from birdfast.evaluation.metrics import roc_auc
+from birdfast.recordings.tables import read_source
+from birdfast.studies import folds as module
+from birdfast.studies.folds import train_folds
+
+
+@pytest.fixture(scope="module")
+def recipe(tiny_recipe):
+    return tiny_recipe.with_(epochs=1, n_folds=3, mixup_alpha=0.0)
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_birds, recipe, tmp_path_factory):
+    out = tmp_path_factory.mktemp("folds") / "study"
+    return train_folds(tiny_birds, recipe, out, device="cpu")
+
+
+def test_every_recording_is_scored_by_the_fold_that_has_not_heard_it(trained, tiny_birds):
+    table = pd.read_parquet(trained.out / "predictions.parquet")
+    assert list(table.columns) == ["path", "start_time", "end_time", "recording", "fold", *trained.classes]
+    assert set(table["path"]) == set(read_source(tiny_birds).recordings["path"])
+    assert table.groupby("path")["fold"].nunique().eq(1).all()
+    for fold in trained.folds:
+        heard = pd.read_csv(trained.out / f"fold{fold}" / "history.csv")
+        assert len(heard) == 1
+    mine = table[table["fold"] == 1].iloc[:2]
+    again = module.Ensemble([trained.bundles[1]]).predict(mine["path"].iloc[0], last="drop", progress=False)
+    np.testing.assert_allclose(mine[trained.classes], again.iloc[:2], atol=1e-4)
+    other = module.Ensemble([trained.bundles[0]]).predict(mine["path"].iloc[0], last="drop", progress=False)
+    assert np.abs(again.to_numpy() - other.to_numpy()).max() > 1e-3
+
+
+def test_the_score_is_that_of_all_rows_together(trained):
+    targets, probabilities = trained.arrays()
+    assert probabilities.shape == (30, 3)
+    assert np.bincount(targets).tolist() == [10, 10, 10]
+    assert trained.truth["target"].tolist() == [path.split("/")[-2] for path in trained.truth["path"]]
+    scores = json.loads((trained.out / "scores.json").read_text())
+    assert scores["all"]["roc_auc"] == pytest.approx(roc_auc(targets, probabilities))
+    assert set(scores["roc_auc"]) == {"fold0", "fold1", "fold2"}
+
+
+def test_the_folds_are_one_predictor(trained, tiny_birds):
+    file = next(tiny_birds.rglob("*.wav"))
+    table = trained.ensemble().predict(file, progress=False)
+    alone = [module.Ensemble([bundle]).predict(file, progress=False) for bundle in trained.bundles]
+    np.testing.assert_allclose(table, np.mean([a.to_numpy() for a in alone], axis=0), atol=1e-5)
+
+
+def test_a_finished_fold_is_not_trained_again_and_a_missing_one_is(trained, tiny_birds, recipe, monkeypatch):
+    calls = []
+    real = module._train
+    monkeypatch.setattr(module, "_train", lambda *args: (calls.append(args[1].fold), real(*args)))
+    train_folds(tiny_birds, recipe, trained.out, device="cpu")
+    assert calls == []
+    (trained.out / "fold1" / "predictions.parquet").unlink()
+    again = train_folds(tiny_birds, recipe, trained.out, [1], device="cpu")
+    assert calls == [1]
+    assert again.folds == [1]
+    pd.testing.assert_frame_equal(again.predictions, trained.predictions.query("fold == 1").reset_index(drop=True))
+    train_folds(tiny_birds, recipe, trained.out, device="cpu")  # the tables of all, for the tests beside this one
+
+
+def test_another_recipe_and_other_rows_are_refused(trained, tiny_birds, tiny_table, recipe):
+    with pytest.raises(BirdfastError, match=r"another recipe, you changed lr \(0.005 to 0.1\): go on with what"):
+        train_folds(tiny_birds, recipe, trained.out, lr=0.1)
+    with pytest.raises(BirdfastError, match="a study of other recordings or labels"):
+        train_folds(tiny_table, recipe, trained.out)
+
+
+def test_a_fold_that_is_not_there_is_named(tiny_birds, recipe, tmp_path):
+    with pytest.raises(BirdfastError, match="no recording falls into fold 7: there are 0, 1, 2"):
+        train_folds(tiny_birds, recipe, tmp_path, [0, 7])
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,169 @@
+"""Pseudo-labels: never by a model that heard the file, kept only where they help, made once."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from birdfast.errors import BirdfastError
+from birdfast.inference.predictor import Predictor
+from birdfast.recordings.labelled import site_of
+from birdfast.recordings.source import Source
+from birdfast.recordings.tables import read_source
+from birdfast.studies import folds as folds_module
+from birdfast.studies import pseudo as module
+from birdfast.studies.folds import HEARD
+from birdfast.studies.pseudo import LABELS, pseudo_label, soft_labels
+from birdfast.training.blocks import bird_dls
+from tests.conftest import SAMPLE_RATE, chirp
+
+
+def write_soundscape(folder, number, site):
+    path = folder / f"BC2026_Train_{number:04d}_S{site:02d}_20250227_010002.wav"
+    soundfile.write(path, np.concatenate([chirp(j % 3, 1.0, number) for j in range(3)]), SAMPLE_RATE)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def source(tiny_birds, tmp_path_factory) -> Source:
+    """The tiny birds, 4 labelled soundscapes at sites 0 and 1, and 6 unlabelled ones at sites 0 to 5 in the same folder."""
+    folder = tmp_path_factory.mktemp("train_soundscapes")
+    labelled = [write_soundscape(folder, i, i % 2) for i in range(4)]
+    for i in range(6):
+        write_soundscape(folder, 10 + i, i)
+    rows = [(path, float(j), j + 1.0, (f"species{j}",)) for path in labelled for j in range(3)]
+    table = pd.DataFrame(rows, columns=["path", "start_time", "end_time", "labels"])
+    return Source(**{**vars(read_source(tiny_birds)), "soundscapes": table, "unlabelled": folder})
+
+
+@pytest.fixture(scope="module")
+def recipe(tiny_recipe):
+    return tiny_recipe.with_(epochs=1, n_folds=2, mixup_alpha=0.0, soundscape_share=0.25, activation="sigmoid")
+
+
+@pytest.fixture(scope="module")
+def study(source, recipe, tmp_path_factory):
+    out = tmp_path_factory.mktemp("pseudo") / "study"
+    return pseudo_label(source, recipe, out, rounds=1, device="cpu")
+
+
+def heard(folder):
+    return set(pd.read_parquet(folder / HEARD)["path"])
+
+
+def labels_of(study, number=1):
+    return pd.read_parquet(study.out / f"round{number}" / LABELS)
+
+
+def test_the_first_labels_are_the_mean_of_all_teachers(study, source):
+    table = labels_of(study)
+    assert set(table["path"]) == {str(p) for p in source.unlabelled.glob("*_001*.wav")}
+    assert table.groupby("path")["start_time"].agg(list).map(lambda starts: starts == [0, 1, 2]).all()
+    path = table["path"][0]
+    alone = [Predictor(study.out / f"round0/fold{k}/birds.safetensors").predict(path, progress=False) for k in (0, 1)]
+    mean = np.mean([scores.to_numpy() for scores in alone], axis=0)
+    np.testing.assert_allclose(table.loc[table["path"] == path, source.classes], mean, atol=1e-5)
+
+
+def test_a_soundscape_is_never_labelled_by_a_model_that_trained_on_it(study, source, recipe):
+    students = [study.out / "round1" / f"fold{k}" for k in (0, 1)]
+    table = labels_of(study)
+    for fold, student in enumerate(students):
+        mine, other = (set(table.loc[(table["fold"] == fold) == same, "path"]) for same in (True, False))
+        assert mine and other
+        assert not heard(student) & mine
+        assert other <= heard(student)
+    folds = folds_module.Folds(study.out / "round1", recipe, source.classes, [0, 1])
+    again = soft_labels(folds, sorted(set(table["path"])), study.out / "again", device="cpu")
+    models = [Predictor(student / "birds.safetensors") for student in students]
+    for path, rows in again.groupby("path"):
+        fold = int(table.loc[table["path"] == path, "fold"].iloc[0])
+        own, other = (models[k].predict(path, progress=False) for k in (fold, 1 - fold))
+        np.testing.assert_allclose(rows[source.classes], own, atol=1e-5)
+        assert np.abs(own - other).to_numpy().max() > 1e-4
+
+
+def test_files_that_every_model_heard_are_not_labelled(study, source, recipe):
+    folds = folds_module.Folds(study.out / "round1", recipe, source.classes, [0])
+    table = labels_of(study)
+    known = sorted(heard(study.out / "round1" / "fold0") & set(table["path"]))
+    with pytest.raises(BirdfastError, match=f"no soundscape of {len(known)} can be labelled"):
+        soft_labels(folds, known, study.out / "never", device="cpu")
+
+
+def test_no_site_that_validates_is_trained_on_by_pseudo_labels(study, source, recipe):
+    table = labels_of(study)
+    for fold in (0, 1):
+        knobs = {"fold": fold, "pseudo_mix": 1.0}
+        dls = bird_dls(source, recipe.with_(**knobs), device="cpu", pseudo=table)
+        valid = {site_of(path) for path in dls.valid.items["path"] if "BC2026" in path}
+        assert valid
+        assert not valid & {site_of(path) for path in dls.pools[0].windows[0]}
+        at_these = table[[site_of(path) in valid for path in table["path"]]]
+        assert set(at_these["fold"]) == {fold}  # so that the model of this fold can label them later
+        assert dls.leaks.ok
+
+
+def test_a_finished_study_trains_and_labels_nothing(study, source, recipe, monkeypatch):
+    def never(*args, **kwargs):
+        raise AssertionError("this was done already")
+
+    monkeypatch.setattr(folds_module, "_train", never)
+    monkeypatch.setattr(module, "soft_labels", never)
+    again = pseudo_label(source, recipe, study.out, rounds=1, device="cpu")
+    pd.testing.assert_frame_equal(again.rounds, study.rounds)
+    assert json.loads((study.out / "rounds.json").read_text())[1]["windows"] == 18
+    with pytest.raises(BirdfastError, match="another recipe, you changed pseudo_power"):
+        pseudo_label(source, recipe, study.out, rounds=1, device="cpu", power=3.0)
+    with pytest.raises(BirdfastError, match="another study, you changed soundscapes"):
+        pseudo_label(source, recipe, study.out, labels_of(study)["path"][:1].tolist(), device="cpu")
+
+
+def run(monkeypatch, tmp_path, scores, powers):
+    """The rounds of a study whose trainings give these scores; which round's models labelled for each."""
+    asked = []
+    results = [SimpleNamespace(scores={"roc_auc": score}, number=i) for i, score in enumerate(scores)]
+    monkeypatch.setattr(module._Study, "_train", lambda self, number, recipe, **kwargs: results[number])
+    monkeypatch.setattr(
+        module._Study, "_labels", lambda self, number, teacher: asked.append(teacher.number) or pd.DataFrame()
+    )
+    study = module._Study(tmp_path, None, SimpleNamespace(with_=lambda **knobs: None), [], [0, 1], {})
+    return study.run([{"pseudo_power": power} for power in powers]), asked
+
+
+def test_a_round_is_kept_only_if_it_helps_and_the_next_asks_the_last_kept(monkeypatch, tmp_path):
+    found, asked = run(monkeypatch, tmp_path, [0.6, 0.7, 0.65, 0.8], [1.0, 2.0, 3.0])
+    assert found.rounds["kept"].tolist() == [True, True, False, True]
+    assert asked == [0, 1, 1]
+    assert found.rounds["teacher"].tolist()[1:] == [0, 1, 1]
+    assert found.folds.number == 3
+
+
+def test_a_round_that_could_only_repeat_a_failure_is_not_run(monkeypatch, tmp_path):
+    found, asked = run(monkeypatch, tmp_path, [0.6, 0.6, 0.9], [1.5, 1.5])
+    assert asked == [0]
+    assert found.rounds["kept"].tolist() == [True, False]
+    assert found.folds.number == 0
+
+
+def test_what_cannot_work_is_refused_before_anything_is_trained(tiny_birds, tiny_table, source, recipe, tmp_path):
+    out = tmp_path / "study"
+    with pytest.raises(
+        BirdfastError, match="pseudo-labels without soundscapes: folder per class has no unlabelled ones"
+    ):
+        pseudo_label(tiny_birds, recipe, out)
+    labelled = source.soundscapes["path"].unique().tolist()
+    with pytest.raises(BirdfastError, match="pseudo-labels without soundscapes: all of them have labels"):
+        pseudo_label(source, recipe, out, labelled)
+    with pytest.raises(BirdfastError, match="two folds or more, not 1"):
+        pseudo_label(source, recipe, out, folds=[0])
+    with pytest.raises(BirdfastError, match="unknown way to use pseudo-labels 'mixx': did you mean 'mix'"):
+        pseudo_label(source, recipe, out, mix="mixx")
+    with pytest.raises(BirdfastError, match="1 powers are too few for 2 rounds"):
+        pseudo_label(source, recipe, out, rounds=2, power=[1.0])
+    with pytest.raises(BirdfastError, match=r"folds share \d recordists .* set group='author'"):
+        pseudo_label(tiny_table, recipe.with_(group="none"), out, str(source.unlabelled))
+    assert not out.exists()

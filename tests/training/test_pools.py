@@ -1,0 +1,243 @@
+"""Labelled and pseudo-labelled soundscapes in training: shares, mixing, targets, and what validation must not share."""
+
+import random
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+
+from birdfast.errors import BirdfastError
+from birdfast.inference.predictor import Predictor
+from birdfast.recordings.labelled import is_window, site_of, soundscape_folds
+from birdfast.recordings.labels import confidence_weights, sum_at_most, sum_to
+from birdfast.recordings.source import Source
+from birdfast.recordings.tables import read_source
+from birdfast.spectrogram.functional import mix_levelled
+from birdfast.training.blocks import bird_dls
+from birdfast.training.learner import bird_learner
+from birdfast.training.pools import AddWindow, Pool
+from birdfast.training.transforms import Clip, Window
+from tests.conftest import SAMPLE_RATE, chirp
+
+
+@pytest.fixture(scope="module")
+def source(tiny_birds, tmp_path_factory) -> Source:
+    """The tiny birds with 6 soundscapes of 4 s at 3 sites, of which three seconds in four are labelled."""
+    root, rows = tmp_path_factory.mktemp("soundscapes"), []
+    for i in range(6):
+        path = root / f"BC2026_Train_{i:04d}_S{i % 3:02d}_20250227_010002.wav"
+        soundfile.write(path, np.concatenate([chirp(j % 3, 1.0, i) for j in range(4)]), SAMPLE_RATE)
+        rows += [(str(path), float(j), j + 1.0, (f"species{j}",) if j else ("species1", "species2")) for j in range(3)]
+    table = pd.DataFrame(rows, columns=["path", "start_time", "end_time", "labels"])
+    found = read_source(tiny_birds)
+    return Source(**{**vars(found), "soundscapes": table})
+
+
+@pytest.fixture(scope="module")
+def plain(tiny_recipe):
+    return tiny_recipe.with_(time_masks=0, freq_masks=0, mixup_alpha=0.0, n_folds=3)
+
+
+@pytest.fixture(scope="module")
+def pseudo(source):
+    """Soft labels for two soundscapes of site S07, which nobody has labelled."""
+    paths = [path.replace("S00", "S07") for path in source.soundscapes["path"].unique() if "_S00_" in path]
+    for new in paths:
+        soundfile.write(new, chirp(1, 4.0, 99), SAMPLE_RATE)
+    rows = pd.DataFrame(
+        {"path": np.repeat(paths, 3), "start_time": [0.0, 1.0, 2.0] * 2, "end_time": [1.0, 2.0, 3.0] * 2}
+    )
+    return rows.assign(species0=0.1, species1=0.9, species2=0.5)
+
+
+def batches(dls):
+    return [(x, y.as_subclass(torch.Tensor)) for x, y in dls.train]
+
+
+def test_sites_of_every_year():
+    names = [
+        "BC2026_Train_0001_S05_20250227_010002.ogg",
+        "H02_20230420_074000.ogg",
+        "3575_COR_20190904.ogg",
+        "1446779.ogg",
+    ]
+    assert [site_of(name) for name in names] == ["S05", "H02", "COR", "1446779"]
+
+
+def test_labels_of_mixed_in_windows_are_scaled():
+    targets = np.float32([[1, 1, 0], [0, 0, 0], [0.2, 0, 0]])
+    np.testing.assert_allclose(sum_to(targets, 0.5), [[0.25, 0.25, 0], [0, 0, 0], [0.5, 0, 0]])
+    np.testing.assert_allclose(sum_at_most(targets, 0.75), [[0.375, 0.375, 0], [0, 0, 0], [0.2, 0, 0]])
+
+
+def test_a_file_weighs_the_sum_of_its_highest_probabilities():
+    weights = confidence_weights(["a", "a", "b"], np.array([[0.9, 0.1], [0.1, 0.6], [0.2, 0.3]]))
+    np.testing.assert_allclose(weights, np.array([0.75, 0.75, 0.5]) / 2)
+
+
+def test_a_quiet_clip_is_not_drowned_by_a_loud_window():
+    quiet, loud = torch.tensor([[0.01, -0.02]]), torch.tensor([[1.0, 0.5]])
+    torch.testing.assert_close(mix_levelled(quiet, loud), torch.tensor([[0.015, -0.005]]))
+    torch.testing.assert_close(mix_levelled(torch.zeros(1, 2), loud), loud)
+
+
+def test_soundscapes_of_a_site_stay_together_and_all_folds_get_some():
+    paths = [f"X{i:02d}_20250101_{j}.ogg" for i in range(7) for j in range(i + 1)]
+    folds = soundscape_folds(paths, folds=range(3))
+    assert pd.Series(folds).groupby([site_of(path) for path in paths]).nunique().eq(1).all()
+    assert np.bincount(folds).min() > 5
+    assert len(set(soundscape_folds(paths, folds=range(3), group="file")[-7:])) > 1
+    settled = soundscape_folds(paths, folds=[0, 1], known={"X06": 1, "X05": 9})
+    assert set(settled[-7:]) == {1}
+    assert set(settled) == {0, 1}
+    with pytest.raises(BirdfastError, match="all soundscapes are of one site .*soundscape_group='file'"):
+        soundscape_folds(["S1_20250101_1.ogg", "S1_20250101_2.ogg"], folds=range(3))
+
+
+@pytest.mark.parametrize("task", ["single", "multi"])
+def test_each_batch_holds_its_share_of_labelled_windows(source, plain, task):
+    multi = {"task": "multi", "activation": "sigmoid"} if task == "multi" else {}
+    dls = bird_dls(source, plain.with_(soundscape_share=0.25, **multi), device="cpu")
+    train = dls.clips[~dls.clips["is_valid"]].reset_index(drop=True)
+    order = np.array(dls.train.get_idxs())
+    assert len(order) == len(train)
+    full = order[: len(order) // 8 * 8].reshape(-1, 8)
+    assert (is_window(train)[full].sum(axis=1) == 2).all()
+    assert len(set(full[~is_window(train)[full]])) > 8
+    two = torch.cat([y for _, y in batches(dls)])
+    two = two[(two > 0).sum(1) == 2]
+    assert len(two)
+    assert set(two[two > 0].tolist()) == ({0.5} if task == "single" else {1.0})
+    valid = dls.valid.items
+    assert (torch.cat([y.as_subclass(torch.Tensor) for _, y in dls.valid]).numpy()[is_window(valid)].max(1) == 1).all()
+
+
+def test_validation_shares_no_soundscape_and_no_site_with_training(source, plain):
+    dls = bird_dls(source, plain.with_(soundscape_share=0.25), device="cpu")
+    windows = dls.clips[is_window(dls.clips)]
+    sides = windows.groupby("is_valid")["site"].agg(set)
+    assert not sides[True] & sides[False]
+    assert sides[True]
+    assert dls.leaks.ok
+    assert not len(dls.leaks.shared_sites)
+    by_file = bird_dls(
+        source, plain.with_(soundscape_share=0.25, soundscape_group="file", seed=1, n_folds=2), device="cpu"
+    )
+    assert "soundscape site" in by_file.leaks.line()
+    assert by_file.leaks.ok
+
+
+def test_a_window_without_a_row_is_not_trained_on(source, plain):
+    dls = bird_dls(source, plain.with_(soundscape_share=0.25), device="cpu")
+    windows = dls.clips[is_window(dls.clips)]
+    assert set(windows["start_time"]) == {0.0, 1.0, 2.0}  # the files last 4 s
+
+
+@pytest.mark.parametrize("cache", [None, "waveform"])
+def test_the_injector_mixes_sound_and_labels_in_training_only(source, plain, tmp_path, cache):
+    def first(**knobs):
+        dls = bird_dls(source, plain.with_(**knobs), device="cpu", cache=cache, cache_dir=tmp_path)
+        random.seed(0)
+        np.random.seed(0)
+        dls.train.rng = random.Random(0)
+        return dls, *dls.train.one_batch()
+
+    dls, x, y = first(soundscape_mix=1.0)
+    y = y.as_subclass(torch.Tensor)
+    assert set(y.sum(1).tolist()) - {1.0}  # some windows hold other species than the clip
+    assert set(torch.unique(y).tolist()) <= {0.0, 0.25, 0.5, 1.0}
+    assert (y.max(1).values == 1).all()
+    without = [t for t in dls.train.after_item.fs if not isinstance(t, AddWindow)]
+    assert len(without) == len(dls.train.after_item.fs) - 1
+    clip = Clip(str(dls.clips["path"][0]), 0.0, 1.0)
+    reader = next(t for t in without if hasattr(t, "blend"))
+    torch.random.manual_seed(0)
+    alone = bird_dls(source, plain, device="cpu", cache=cache, cache_dir=tmp_path)
+    for a, b in zip(alone.valid.one_batch()[0], dls.valid.one_batch()[0]):
+        torch.testing.assert_close(a, b)
+    window, _ = dls.pools[0].draw()
+    mixed = reader(Clip(clip.path, 0.0, 1.0, window), split_idx=1)
+    half = [reader(c, split_idx=1) for c in (clip, window)]
+    if cache is None:
+        torch.testing.assert_close(mixed, mix_levelled(*half))
+    assert not torch.equal(mixed, half[0])
+    assert not torch.equal(mixed, half[1])
+
+
+def test_labelled_windows_are_left_alone_and_pools_never_meet():
+    table = pd.DataFrame({"path": ["a"], "start_time": [0.0], "end_time": [1.0]})
+    pools = [Pool(table, np.array([[0.7, 0.0]]), 0.5), Pool(table.assign(path="b"), np.array([[0.0, 0.5]]), 0.5)]
+    add = AddWindow(pools)
+    y = torch.zeros(2)
+    random.seed(0)
+    drawn = [add((Clip("c"), y), split_idx=0) for _ in range(400)]
+    got = pd.Series([clip.added.path if clip.added else "" for clip, _ in drawn]).value_counts(normalize=True)
+    assert got["a"] == pytest.approx(0.5, abs=0.08)
+    assert got["b"] == pytest.approx(0.25, abs=0.08)  # half of the clips that the first pool left
+    assert all((labels > 0).sum() <= 1 for _, labels in drawn)
+    assert all(add((Window("w"), y), split_idx=0)[0] == Window("w") for _ in range(20))
+    assert all(add((Clip("c"), y), split_idx=1)[0] == Clip("c") for _ in range(20))
+    swap = AddWindow([Pool(table, np.array([[0.7, 0.0]]), 1.0, substitute=True)])((Clip("c"), y), split_idx=0)
+    assert swap[0] == Window("a", 0.0, 1.0)
+    assert swap[1].tolist() == pytest.approx([0.7, 0.0])
+
+
+def test_pseudo_labels_are_sharpened_and_capped(source, plain, pseudo):
+    knobs = {"pseudo_mix": 1.0, "pseudo_power": 2.0, "pseudo_label_sum": 0.5}
+    dls = bird_dls(source, plain.with_(**knobs), device="cpu", pseudo=pseudo)
+    wanted = np.array([0.01, 0.81, 0.25]) * 0.5 / 1.07
+    np.testing.assert_allclose(dls.pools[0].targets[0], wanted, rtol=1e-5)
+    y = batches(dls)[0][1]
+    assert (y.max(1).values == 1).all()
+    assert y.min(1).values.tolist() == pytest.approx([wanted[0]] * 8, abs=1e-5) or (y > 0).all()
+    swap = bird_dls(source, plain.with_(pseudo_how="substitute", **knobs), device="cpu", pseudo=pseudo)
+    assert torch.cat([y for _, y in batches(swap)]).sum(1).tolist() == pytest.approx([0.5] * 16, abs=1e-5)
+
+
+def test_pseudo_labels_of_what_validates_are_left_out(source, plain, pseudo, capsys):
+    recipe = plain.with_(pseudo_mix=0.5, soundscape_share=0.25)
+    held_out = bird_dls(source, recipe, device="cpu", pseudo=pseudo)
+    valid = held_out.valid.items
+    soundscape = valid[is_window(valid)]["path"].iloc[0]
+    recording = valid[~is_window(valid)]["path"].iloc[0]
+    same_site = soundscape.replace("Train_", "Train_9")
+    extra = pd.concat([pseudo, *(pseudo[:1].assign(path=path) for path in (soundscape, recording, same_site))])
+    dls = bird_dls(source, recipe, device="cpu", pseudo=extra)
+    assert set(dls.pools[0].windows[0]) == set(pseudo["path"])
+    assert (
+        "3 pseudo-labelled windows of 3 soundscapes that validation holds out are left out" in capsys.readouterr().err
+    )
+    folds = extra[:6].assign(fold=[0, 0, 0, 1, 1, 1])
+    assert set(bird_dls(source, recipe, device="cpu", pseudo=folds).pools[0].windows[0]) == {pseudo["path"][3]}
+
+
+def test_it_trains_mixes_and_ships(source, plain, pseudo, tmp_path):
+    recipe = plain.with_(epochs=1, soundscape_share=0.25, soundscape_mix=0.5, pseudo_mix=0.5, mixup_alpha=0.4)
+    learn = bird_learner(bird_dls(source, recipe, device="cpu", pseudo=pseudo))
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_recipe()
+    assert all(np.isfinite(value) for value in learn.scores().values())
+    learn.show_results(max_n=2, shuffle=False)
+    learn.dls.show_batch(max_n=2)
+    pools = learn.dls.pools
+    learn.export(tmp_path / "birds.pkl")
+    assert next(t for t in learn.dls.train.after_item.fs if isinstance(t, AddWindow)).pools == pools
+    path = source.soundscapes["path"][0]
+    np.testing.assert_allclose(learn.probabilities(path), Predictor(learn).predict(path, progress=False), atol=1e-4)
+
+
+def test_what_cannot_be_is_refused(source, plain, tiny_birds, pseudo, tmp_path):
+    with pytest.raises(BirdfastError, match="has no labelled soundscapes: set soundscape_share"):
+        bird_dls(tiny_birds, plain.with_(soundscape_mix=0.5))
+    with pytest.raises(BirdfastError, match=r"soundscape_share=0.01 of batch_size=8 is 0 windows: give 0.125 or more"):
+        bird_dls(source, plain.with_(soundscape_share=0.01))
+    with pytest.raises(BirdfastError, match="pseudo_mix=0.5 needs pseudo-labels"):
+        bird_dls(source, plain.with_(pseudo_mix=0.5))
+    with pytest.raises(BirdfastError, match="pseudo_mix=0 uses none of the pseudo-labels"):
+        bird_dls(source, plain, pseudo=pseudo)
+    with pytest.raises(BirdfastError, match="lack 1 columns, the first 'species2'"):
+        bird_dls(source, plain.with_(pseudo_mix=0.5), pseudo=pseudo.drop(columns="species2"))
+    with pytest.raises(BirdfastError, match="mix waveforms, and spectrograms that are made ahead hold none"):
+        bird_dls(source, plain.with_(soundscape_mix=0.5), cache="spectrogram", cache_dir=tmp_path)
