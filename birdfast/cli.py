@@ -20,7 +20,7 @@ from birdfast.commands.options import (
     resumed_recipe,
     source_words,
 )
-from birdfast.commands.shell import INTERRUPTED, Commands, listing, score_lines
+from birdfast.commands.shell import INTERRUPTED, Commands, exported_line, listing, score_lines
 from birdfast.recipe import RECIPES, get_recipe
 
 app = typer.Typer(
@@ -150,6 +150,9 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out; only --epochs may change")
     ] = False,
+    export: Annotated[
+        str, typer.Option(help="Weights to export and score: last, or best (epoch of the highest validation ROC-AUC)")
+    ] = "last",
     lr: Annotated[str | None, typer.Option(help="Peak learning rate, or auto", rich_help_panel=KNOBS)] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data", rich_help_panel=KNOBS)] = None,
     batch_size: Annotated[int | None, typer.Option(help="Clips a step", rich_help_panel=KNOBS)] = None,
@@ -172,7 +175,8 @@ def train(
     """Train a classifier and write the folder of the run: recipe, checkpoints, history, both exports, tables, plots.
 
     A run that was stopped goes on with --resume and ends with the same weights; one that has ended goes on to more
-    --epochs. Small data sets want `--lr auto`.
+    --epochs. Small data sets want `--lr auto`. The exports and the figures are of the last epoch unless --export best;
+    `--resume --export best` exports a run that has ended anew.
 
     Example: `birdfast train data/birdclef --lr auto --set mixup_alpha=0.2 --out runs/first`
     """
@@ -186,13 +190,16 @@ def train(
     columns = read_columns(file, label, author, fold_column, audio_root)
     cached = {"cache": cache, "cache_dir": str(cache_dir)} if cache else {}
     try:
-        summary = train_run(source, wanted, folder, resume=resume, columns=columns, num_workers=workers, **cached)
+        how = {"resume": resume, "export": export, "num_workers": workers}
+        summary = train_run(source, wanted, folder, columns=columns, **how, **cached)  # type: ignore[arg-type]
     except KeyboardInterrupt:
-        typer.echo(f"\nbirdfast: stopped{how_to_resume(source, columns, folder, cached)}", err=True)
+        chosen = cached | ({"export": export} if export != "last" else {})
+        typer.echo(f"\nbirdfast: stopped{how_to_resume(source, columns, folder, chosen)}", err=True)
         raise typer.Exit(INTERRUPTED) from None
     if not summary:
         return  # of several processes the first speaks
     typer.echo(score_lines(summary["metrics"]))
+    typer.echo(exported_line(summary))
     typer.echo(f"{summary['seconds']:.0f} s at lr={summary['lr']:.2g}; everything is in {folder}:")
     typer.echo(listing(folder))
     typer.echo(f"next: birdfast doctor {folder}")

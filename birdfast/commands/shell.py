@@ -65,6 +65,15 @@ def score_lines(scores: Mapping[str, float]) -> str:
     return "\n".join(f"  {NAMES.get(name, name):<15} {value:.4f}" for name, value in scores.items())
 
 
+def exported_line(summary: Mapping[str, Any]) -> str:
+    """Whose weights a run exported, and which epoch was best, counted from 1 as training counts them."""
+    best = summary["best_epoch"]
+    text = f"exported: the {summary['exported']} epoch, {summary['exported_epoch'] + 1} of {summary['epochs']}"
+    if best is None or best == summary["exported_epoch"]:
+        return text
+    return f"{text}; the best by validation ROC-AUC was {best + 1}"
+
+
 def listing(folder: Path) -> str:
     """The names of what lies in a folder, in one line."""
     return "  " + ", ".join(sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")))

@@ -1,15 +1,17 @@
 """A fastai Learner for bird calls: a timm backbone, the recipe's loss, schedule and callbacks."""
 
 import importlib
+import time
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 import torch
 from fastai.callback.channelslast import ChannelsLast
 from fastai.callback.progress import ProgressCallback
 from fastai.callback.schedule import ParamScheduler, SchedCos, valley
-from fastai.learner import Learner
+from fastai.learner import Learner, load_model, replacing_yield
 from fastai.torch_core import params, rank_distrib, to_detach
 
 from birdfast.errors import BirdfastError
@@ -18,11 +20,23 @@ from birdfast.models.backbone import create_model
 from birdfast.models.losses import create_loss
 from birdfast.notes import note
 from birdfast.recordings.audio import get_audio_files, read_header, window_starts
-from birdfast.training.checkpoint import Checkpoints, SeedEpochs, StopOnBadFiles, load_last, read_state, seed_draws
+from birdfast.training.checkpoint import (
+    Checkpoints,
+    SeedEpochs,
+    StopOnBadFiles,
+    check_epochs,
+    epoch_file,
+    load_last,
+    more_epochs,
+    read_state,
+    seed_draws,
+)
 from birdfast.training.gpu import FusedAdam, SmoothLoss, for_gpu
 from birdfast.training.metrics import bird_metrics, per_recording
 from birdfast.training.mixup import MixUp
 from birdfast.training.transforms import AudioToSpec, ReadClip
+
+LR_STEPS = 60  # of lr_find
 
 
 def bird_splitter(model):
@@ -55,8 +69,9 @@ class BirdLearner(Learner):
         if resume and not run:
             raise BirdfastError("resume=True needs the folder of the run: fit_recipe(run='runs/first', resume=True)")
         start = state.get("epoch", -1) + 1
-        if start >= epochs:
-            note(f"the run in {run} has its {start} epochs: give more to go on, as epochs={start + 10}")
+        check_epochs(run, start, epochs)
+        if start == epochs:
+            note(f"the run in {run} has its {start} epochs: give more to go on, {more_epochs(start)}")
             load_last(self, run, state)
             return
         lr = state.get("lr") or self._agreed_lr()
@@ -78,6 +93,16 @@ class BirdLearner(Learner):
             cbs = [*cbs, ParamScheduler({"lr": SchedCos(lr, lr * 1e-3)})]
         self.fit(epochs, lr, wd=recipe.weight_decay, cbs=cbs, start_epoch=start)
 
+    def load_epoch(self, which, run):
+        """Load the weights of the "last" or the "best" epoch of the folder `run`; gives that epoch, counted from 0.
+
+        The best has the highest validation ROC-AUC. Of few validation recordings that score is noisy, and the best of
+        many epochs looks better than it is.
+        """
+        file, epoch = epoch_file(run, which)
+        load_model(file, self.model, None, with_opt=False, device=self.dls.device)
+        return epoch
+
     def _agreed_lr(self):
         "The rate of `find_lr`; of several processes the first looks for it, alone"
         if not self.is_shared:
@@ -87,18 +112,22 @@ class BirdLearner(Learner):
         with self.removed_cbs([cb for cb in self.cbs if isinstance(cb, ShareTraining)]):
             return from_first(self.find_lr)
 
-    def lr_find(self, start_lr=1e-5, end_lr=1.0, num_it=60, suggest_funcs=(edge, valley), **kwargs):
+    def lr_find(self, start_lr=1e-5, end_lr=1.0, num_it=LR_STEPS, suggest_funcs=(edge, valley), **kwargs):
         "fastai's, over the rates that come into question for a pretrained backbone, suggesting the `edge` and its own `valley`"
-        return super().lr_find(start_lr, end_lr, num_it, suggest_funcs=suggest_funcs, **kwargs)
+        # fastai puts the weights aside in model_dir, and leaves that folder behind
+        with TemporaryDirectory() as folder, contextmanager(replacing_yield)(self, "model_dir", folder):
+            return super().lr_find(start_lr, end_lr, num_it, suggest_funcs=suggest_funcs, **kwargs)
 
     def find_lr(self):
         'The recipe\'s learning rate; for "auto", what lr_find suggests with MixUp off, whose noise hides the curve'
         if self.recipe.lr != "auto":
             return float(self.recipe.lr)
+        note(f"looking for a learning rate: {LR_STEPS} steps")
         seed_draws(self.dls, self.recipe.seed)
+        started = time.monotonic()
         with self.no_logging(), self.removed_cbs([cb for cb in self.cbs if isinstance(cb, MixUp)]):
             found = self.lr_find(show_plot=False)
-        note(f"lr_find suggests {found.edge:.2g}")
+        note(f"lr_find suggests {found.edge:.2g}, after {time.monotonic() - started:.0f} s")
         return float(found.edge)
 
     def scores(self, dl=None):
