@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +20,7 @@ from birdfast.commands.options import (
     source_words,
 )
 from birdfast.commands.shell import INTERRUPTED, Commands, exported_line, listing, score_lines
+from birdfast.errors import BirdfastError
 from birdfast.recipe import RECIPES, get_recipe
 
 app = typer.Typer(
@@ -56,6 +56,8 @@ AudioRoot = Annotated[
     str | None,
     typer.Option("--audio-root", help="Folder that the file names are relative to", rich_help_panel=COLUMNS),
 ]
+Backbone = Annotated[str | None, typer.Option("--backbone", help="Any timm name", rich_help_panel=KNOBS)]
+Weights = Annotated[str | None, typer.Option("--weights", help="pretrained, random or a file", rich_help_panel=KNOBS)]
 BatchSize = Annotated[int, typer.Option(min=1, help="Windows a pass of the model", rich_help_panel=MACHINE)]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=0, help="Processes (train) or threads that read", rich_help_panel=MACHINE)
@@ -84,7 +86,6 @@ def _main(
     ] = False,
 ) -> None:
     os.environ.setdefault("MPLBACKEND", "Agg")
-    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)  # timm's, on each import
 
 
 @app.command()
@@ -118,6 +119,8 @@ def doctor(
     ],
     recipe: Annotated[str, typer.Option("--recipe", "-r", help=RECIPE_HELP)] = "improved",
     sample: Annotated[int, typer.Option(min=1, help="Recordings to decode in full; the headers of all are read")] = 200,
+    backbone: Backbone = None,
+    weights: Weights = None,
     as_json: AsJson = False,
     file: File = None,
     label: Label = None,
@@ -136,7 +139,11 @@ def doctor(
 
     columns = read_columns(file, label, author, fold_column, audio_root)
     run = is_run(source)
-    report = diagnose(source) if run else examine(source, recipe=recipe, columns=columns, sample=sample)
+    knobs = read_knobs({"backbone": backbone, "weights": weights}, [])
+    if run and knobs:
+        raise BirdfastError(f"{source} is a run, which has its own {' and '.join(knobs)}: leave them out")
+    named = get_recipe(recipe, **knobs)
+    report = diagnose(source) if run else examine(source, recipe=named, columns=columns, sample=sample)
     typer.echo(json.dumps(report.to_dict(), indent=2) if as_json else report.text())
     if not report.ok:
         raise typer.Exit(1)
@@ -156,8 +163,8 @@ def train(
     lr: Annotated[str | None, typer.Option(help="Peak learning rate, or auto", rich_help_panel=KNOBS)] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data", rich_help_panel=KNOBS)] = None,
     batch_size: Annotated[int | None, typer.Option(help="Clips a step", rich_help_panel=KNOBS)] = None,
-    backbone: Annotated[str | None, typer.Option(help="Any timm name", rich_help_panel=KNOBS)] = None,
-    weights: Annotated[str | None, typer.Option(help="pretrained, random or a file", rich_help_panel=KNOBS)] = None,
+    backbone: Backbone = None,
+    weights: Weights = None,
     fold: Annotated[int | None, typer.Option(help="The fold to validate on", rich_help_panel=KNOBS)] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same run (on CPU)", rich_help_panel=KNOBS)] = None,
     set_: Annotated[

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from timm.layers import SelectAdaptivePool2d
 from torch import nn
 
 from birdfast.errors import unknown
+from birdfast.models.quiet import SelectAdaptivePool2d
 
 POOLINGS = ("avg", "max", "avgmax")
 

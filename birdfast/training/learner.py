@@ -19,7 +19,7 @@ from birdfast.memory import keep_batch_memory
 from birdfast.models.backbone import create_model
 from birdfast.models.losses import create_loss
 from birdfast.notes import note
-from birdfast.recordings.audio import get_audio_files, read_header, window_starts
+from birdfast.training.blocks import windows_of
 from birdfast.training.checkpoint import (
     Checkpoints,
     SeedEpochs,
@@ -143,7 +143,7 @@ class BirdLearner(Learner):
 
     def probabilities(self, paths, step=None):
         "Probabilities of every window of files or of a folder, a DataFrame indexed (path, start_time, end_time)"
-        windows = _windows(paths, self.recipe, step)
+        windows = windows_of(paths, self.recipe.duration, step)
         with self.no_bar(), self.no_logging():
             values = self.get_preds(dl=self.dls.test_dl(windows, bs=2 * self.recipe.batch_size, num_workers=0))[0]
         index = pd.MultiIndex.from_frame(windows[["path", "start_time", "end_time"]])
@@ -214,17 +214,6 @@ def import_distributed():
         return importlib.import_module("birdfast.training.distributed")
     except (ImportError, NameError) as error:  # fastai's module fails by name where Accelerate is missing
         raise BirdfastError("training on several devices needs Accelerate: pip install 'birdfast[multi]'") from error
-
-
-def _windows(paths, recipe, step):
-    "A row a window of the files, as ReadClip wants them"
-    paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
-    files = [f for p in paths for f in (get_audio_files(p) if Path(p).is_dir() else [p])]
-    rows = []
-    for file in files:
-        starts = window_starts(read_header(file).duration, window=recipe.duration, step=step)
-        rows += [(str(file), start, start + recipe.duration) for start in starts]
-    return pd.DataFrame(rows, columns=["path", "start_time", "end_time"])
 
 
 def bird_learner(

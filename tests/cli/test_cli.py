@@ -167,6 +167,15 @@ def test_doctor_source_and_run(birdfast, tiny_birds, recipe_file, trained):
     assert "guessing among 3 classes" in report["findings"][0]["message"]
 
 
+def test_doctor_looks_for_the_weights_of_the_backbone_named(birdfast, tiny_birds, recipe_file, tmp_path):
+    words = ["doctor", tiny_birds, "-r", recipe_file, "--backbone"]
+    assert "unknown backbone 'efficientnet_b99': did you mean" in birdfast(*words, "efficientnet_b99", code=1).stdout
+    (tmp_path / "mine.pth").write_bytes(b"")
+    said = birdfast(*words, "resnet18", "--weights", tmp_path / "mine.pth").stdout
+    assert f"resnet18 starts from {tmp_path / 'mine.pth'}" in " ".join(said.split())
+    assert "which does not exist" in birdfast(*words, "resnet18", "--weights", "none.pth", code=1).stdout
+
+
 def test_evaluate_recordings(birdfast, trained, tiny_birds, tmp_path):
     every = birdfast("evaluate", trained, tiny_birds, "--out", tmp_path / "report").stdout
     assert "all 30 recordings" in every
