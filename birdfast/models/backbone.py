@@ -78,8 +78,7 @@ def weights_at_hand(name: str) -> str | None:
     if _packaged(name):
         return "package"
     config = timm.get_pretrained_cfg(name) if timm.is_model(name.partition(".")[0]) else None
-    repo = config.hf_hub_id if config else None
-    if repo:
+    if config and (repo := config.hf_hub_id):
         from huggingface_hub import try_to_load_from_cache
 
         names = {"model.safetensors", "pytorch_model.bin", config.hf_hub_filename or "model.safetensors"}
