@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +21,8 @@ from birdfast.commands.options import (
     resumed_recipe,
     source_words,
 )
-from birdfast.commands.shell import INTERRUPTED, Commands, listing, score_lines
+from birdfast.commands.shell import INTERRUPTED, Commands, exported_line, listing, score_lines
+from birdfast.errors import BirdfastError
 from birdfast.recipe import RECIPES, get_recipe
 
 app = typer.Typer(
@@ -59,6 +59,8 @@ AudioRoot = Annotated[
     str | None,
     typer.Option("--audio-root", help="Folder that the file names are relative to", rich_help_panel=COLUMNS),
 ]
+Backbone = Annotated[str | None, typer.Option("--backbone", help="Any timm name", rich_help_panel=KNOBS)]
+Weights = Annotated[str | None, typer.Option("--weights", help="pretrained, random or a file", rich_help_panel=KNOBS)]
 BatchSize = Annotated[int, typer.Option(min=1, help="Windows a pass of the model", rich_help_panel=MACHINE)]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=0, help="Processes (train) or threads that read", rich_help_panel=MACHINE)
@@ -87,7 +89,6 @@ def _main(
     ] = False,
 ) -> None:
     os.environ.setdefault("MPLBACKEND", "Agg")
-    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)  # timm's, on each import
 
 
 @app.command()
@@ -121,6 +122,8 @@ def doctor(
     ],
     recipe: Annotated[str, typer.Option("--recipe", "-r", help=RECIPE_HELP)] = "improved",
     sample: Annotated[int, typer.Option(min=1, help="Recordings to decode in full; the headers of all are read")] = 200,
+    backbone: Backbone = None,
+    weights: Weights = None,
     as_json: AsJson = False,
     file: File = None,
     label: Label = None,
@@ -139,7 +142,11 @@ def doctor(
 
     columns = read_columns(file, label, author, fold_column, audio_root)
     run = is_run(source)
-    report = diagnose(source) if run else examine(source, recipe=recipe, columns=columns, sample=sample)
+    knobs = read_knobs({"backbone": backbone, "weights": weights}, [])
+    if run and knobs:
+        raise BirdfastError(f"{source} is a run, which has its own {' and '.join(knobs)}: leave them out")
+    named = get_recipe(recipe, **knobs)
+    report = diagnose(source) if run else examine(source, recipe=named, columns=columns, sample=sample)
     typer.echo(json.dumps(report.to_dict(), indent=2) if as_json else report.text())
     if not report.ok:
         raise typer.Exit(1)
@@ -153,11 +160,14 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out; only --epochs may change")
     ] = False,
+    export: Annotated[
+        str, typer.Option(help="Weights to export and score: last, or best (epoch of the highest validation ROC-AUC)")
+    ] = "last",
     lr: Annotated[str | None, typer.Option(help="Peak learning rate, or auto", rich_help_panel=KNOBS)] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data", rich_help_panel=KNOBS)] = None,
     batch_size: Annotated[int | None, typer.Option(help="Clips a step", rich_help_panel=KNOBS)] = None,
-    backbone: Annotated[str | None, typer.Option(help="Any timm name", rich_help_panel=KNOBS)] = None,
-    weights: Annotated[str | None, typer.Option(help="pretrained, random or a file", rich_help_panel=KNOBS)] = None,
+    backbone: Backbone = None,
+    weights: Weights = None,
     fold: Annotated[int | None, typer.Option(help="The fold to validate on", rich_help_panel=KNOBS)] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same run (on CPU)", rich_help_panel=KNOBS)] = None,
     set_: Annotated[
@@ -175,7 +185,8 @@ def train(
     """Train a classifier and write the folder of the run: recipe, checkpoints, history, both exports, tables, plots.
 
     A run that was stopped goes on with --resume and ends with the same weights; one that has ended goes on to more
-    --epochs. Small data sets want `--lr auto`.
+    --epochs. Small data sets want `--lr auto`. The exports and the figures are of the last epoch unless --export best;
+    `--resume --export best` exports a run that has ended anew.
 
     Example: `birdfast train data/birdclef --lr auto --set mixup_alpha=0.2 --out runs/first`
     """
@@ -189,13 +200,16 @@ def train(
     columns = read_columns(file, label, author, fold_column, audio_root)
     cached = {"cache": cache, "cache_dir": str(cache_dir)} if cache else {}
     try:
-        summary = train_run(source, wanted, folder, resume=resume, columns=columns, num_workers=workers, **cached)
+        how = {"resume": resume, "export": export, "num_workers": workers}
+        summary = train_run(source, wanted, folder, columns=columns, **how, **cached)  # type: ignore[arg-type]
     except KeyboardInterrupt:
-        typer.echo(f"\nbirdfast: stopped{how_to_resume(source, columns, folder, cached)}", err=True)
+        chosen = cached | ({"export": export} if export != "last" else {})
+        typer.echo(f"\nbirdfast: stopped{how_to_resume(source, columns, folder, chosen)}", err=True)
         raise typer.Exit(INTERRUPTED) from None
     if not summary:
         return  # of several processes the first speaks
     typer.echo(score_lines(summary["metrics"]))
+    typer.echo(exported_line(summary))
     typer.echo(f"{summary['seconds']:.0f} s at lr={summary['lr']:.2g}; everything is in {folder}:")
     typer.echo(listing(folder))
     typer.echo(f"next: birdfast doctor {folder}")

@@ -70,6 +70,15 @@ def _remark(name: str) -> str:
     return f"  ({REMARKS[name]})" if name in REMARKS else ""
 
 
+def exported_line(summary: Mapping[str, Any]) -> str:
+    """Whose weights a run exported, and which epoch was best, as summary.json counts them."""
+    best = summary["best_epoch"]
+    text = f"exported: the {summary['exported']} epoch, {summary['exported_epoch']} of {summary['epochs']}"
+    if best is None or best == summary["exported_epoch"]:
+        return text
+    return f"{text}; the best by validation ROC-AUC was {best}"
+
+
 def listing(folder: Path) -> str:
     """The names of what lies in a folder, in one line."""
     return "  " + ", ".join(sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")))

@@ -18,14 +18,14 @@ import pandas as pd
 
 from birdfast import __version__
 from birdfast.commands.tables import save_plot, write_tables
-from birdfast.errors import BirdfastError
+from birdfast.errors import BirdfastError, unknown
 from birdfast.notes import note
 from birdfast.recipe import Recipe
 from birdfast.recordings.bad_files import BadFiles
 from birdfast.recordings.tables import read_source
 
 RECIPE, DATA, SPLIT, STATE = "recipe.toml", "data.json", "split.csv", "state.json"
-BUNDLE, PICKLE = "birds.safetensors", "birds.pkl"
+BUNDLE, PICKLE, SUMMARY = "birds.safetensors", "birds.pkl", "summary.json"
 
 
 def train_run(
@@ -34,6 +34,7 @@ def train_run(
     out: str | Path,
     *,
     resume: bool = False,
+    export: str = "last",
     columns: Mapping[str, Any] | None = None,
     num_workers: int | None = None,
     device: str | None = None,
@@ -54,6 +55,8 @@ def train_run(
         With `resume`, the run's own: :func:`birdfast.commands.options.resumed_recipe`.
     resume
         Go on after the last epoch that ended. Without it, a folder that holds a run is an error.
+    export
+        Whose weights are exported and scored: "last", or "best" for the epoch of the highest validation ROC-AUC.
     cache, cache_dir
         "waveform" or "spectrogram", see :func:`~birdfast.training.blocks.bird_dls`.
 
@@ -65,11 +68,16 @@ def train_run(
     from birdfast.models.backbone import check_backbone
     from birdfast.models.weights import check_spectrogram
     from birdfast.training.blocks import bird_dls
+    from birdfast.training.checkpoint import EXPORTS, check_epochs, read_state
     from birdfast.training.learner import bird_learner
     from birdfast.training.progress import quiet_unless_watched
 
     out, started = Path(out), time.monotonic()
     check_out(out, resume=resume)
+    if export not in EXPORTS:
+        raise unknown("weights to export", export, EXPORTS)
+    done = read_state(out)[0].get("epoch", -1) + 1 if resume else 0
+    check_epochs(out, done, recipe.epochs)
     check_backbone(recipe.backbone)
     check_spectrogram(recipe)
     found = read_source(source, **(columns or {}))
@@ -88,8 +96,15 @@ def train_run(
             _describe_data(out, dls, source, columns)
         with quiet_unless_watched(learn) as cbs, _shared(learn):
             learn.fit_recipe(run=out, resume=resume, cbs=cbs)
+        seconds = _seconds_before(out) + (time.monotonic() - started) * (recipe.epochs > done)
         with _alone():
-            return write_results(learn, out, seconds=time.monotonic() - started) if is_first else {}
+            return write_results(learn, out, export=export, seconds=seconds) if is_first else {}
+
+
+def _seconds_before(out: Path) -> float:
+    """What the run took until it last ended; to export it again does not count."""
+    summary = out / SUMMARY
+    return float(json.loads(summary.read_text())["seconds"]) if summary.exists() else 0.0
 
 
 def _n_processes() -> int:
@@ -167,13 +182,12 @@ def train_counts(dls: Any) -> pd.Series:
     return labels.value_counts().reindex(list(dls.vocab), fill_value=0)
 
 
-def write_results(learn: Any, out: Path, *, seconds: float) -> dict[str, Any]:
+def write_results(learn: Any, out: Path, *, export: str, seconds: float) -> dict[str, Any]:
     """Both exports, the tables, the plots and the summary of a learner that was trained into `out`."""
     from birdfast.evaluation import metrics
     from birdfast.inference.bundle import as_bundle, save_bundle
 
-    if (leftover := out / "models").is_dir() and not any(leftover.iterdir()):
-        leftover.rmdir()  # of lr_find
+    epoch = learn.load_epoch(export, out)
     counts = train_counts(learn.dls)
     bundle = as_bundle(learn)
     bundle.extra["train_counts"] = {name: int(count) for name, count in counts.items()}
@@ -187,8 +201,9 @@ def write_results(learn: Any, out: Path, *, seconds: float) -> dict[str, Any]:
     if len(bad):
         bad.to_csv(out / "bad_files.csv", index=False)
         note(f"{len(bad)} files could not be used, they are listed in {out / 'bad_files.csv'}")
-    summary = _summary(learn, out, metrics.summary(targets, probabilities), seconds)
-    (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    exported = {"exported": export, "exported_epoch": epoch + 1}
+    summary = _summary(learn, out, exported, metrics.summary(targets, probabilities), seconds)
+    (out / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
     return summary
 
 
@@ -210,7 +225,10 @@ def _write_history(out: Path) -> None:
         save_plot(plot_history(pd.read_csv(out / "history.csv")), out / "history.png")
 
 
-def _summary(learn: Any, out: Path, scores: Mapping[str, float], seconds: float) -> dict[str, Any]:
+def _summary(
+    learn: Any, out: Path, exported: Mapping[str, Any], scores: Mapping[str, float], seconds: float
+) -> dict[str, Any]:
+    """What summary.json holds; epochs are counted from 1, as people do, not from 0 as fastai in history.csv."""
     data, state = json.loads((out / DATA).read_text()), json.loads((out / STATE).read_text())
     packages = ("torch", "fastai", "timm", "numpy")
     return {
@@ -218,7 +236,8 @@ def _summary(learn: Any, out: Path, scores: Mapping[str, float], seconds: float)
         "backbone": learn.recipe.backbone,
         "lr": state["lr"],
         "epochs": state["epoch"] + 1,
-        "best_epoch": state["best_epoch"] + 1 if "best_epoch" in state else None,  # counted from 1, as people do
+        "best_epoch": state["best_epoch"] + 1 if "best_epoch" in state else None,
+        **exported,
         "metrics": {name: round(float(value), 6) for name, value in scores.items()},
         "n_classes": data["n_classes"],
         "n_train": data["n_train"],

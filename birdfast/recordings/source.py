@@ -67,5 +67,6 @@ def _check_files(paths: pd.Series) -> None:
     if len(paths) and not any(Path(path).exists() for path in paths):
         raise BirdfastError(
             f"none of the {len(paths)} files named exists; the first looked for is {paths.iloc[0]}: "
-            "give audio_root=..., the folder that the file names are relative to"
+            "name the folder that the file names are relative to, --audio-root FOLDER at the shell or "
+            "bird_dls(..., columns=dict(audio_root=FOLDER)) in Python"
         )

@@ -1,17 +1,21 @@
 """From a source of recordings to fastai DataLoaders."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import torch
 from fastai.data.block import CategoryBlock, DataBlock, MultiCategoryBlock, TransformBlock
+from fastai.data.core import DataLoaders
 from fastai.data.transforms import ColSplitter, EncodedMultiCategorize, MultiCategory
 from fastai.torch_core import default_device, num_distrib
 from fastcore.foundation import L
 
 from birdfast.errors import BirdfastError
+from birdfast.models.backbone import check_backbone
 from birdfast.notes import note
 from birdfast.recipe import epoch_steps, get_recipe, lr_too_low
-from birdfast.recordings.audio import read_headers, window_starts
+from birdfast.recordings.audio import get_audio_files, read_header, read_headers, window_starts
 from birdfast.recordings.bad_files import BadFiles
 from birdfast.recordings.cache import check_place
 from birdfast.recordings.folds import leak_report, split
@@ -202,6 +206,9 @@ def bird_dls(
     if cache == "spectrogram":
         check_waveforms(recipe, "cache='spectrogram'")
         check_whole(recipe)
+
+    check_backbone(recipe.backbone)  # before a long look at the data
+    _check_workers(num_workers)
     source = read_source(source, **(columns or {}))
     if recipe.no_call:
         source = with_no_call(source)
@@ -296,8 +303,37 @@ def _all_heard(recordings, is_valid, pseudo):
     return pd.concat([recordings, more], ignore_index=True), np.append(is_valid, np.zeros(len(more), bool))
 
 
+def windows_of(paths, duration, step=None):
+    "A row a window of `duration` s for a file, a folder or a list of either"
+    paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    files = [f for p in paths for f in (get_audio_files(p) if Path(p).is_dir() else [p])]
+    rows = []
+    for file in files:
+        starts = window_starts(read_header(file).duration, window=duration, step=step)
+        rows += [(str(file), start, start + duration) for start in starts]
+    return pd.DataFrame(rows, columns=["path", "start_time", "end_time"])
+
+
+class BirdDataLoaders(DataLoaders):
+    "DataLoaders that know their recipe, and what a path is"
+
+    def new_empty(self):
+        "fastai's forgets the recipe"
+        empty = super().new_empty()
+        empty.recipe = self.recipe
+        return empty
+
+    def test_dl(self, items, **kwargs):
+        "fastai's; a file, a folder or a list of either gives every window of them, as `learn.probabilities` scores them"
+        several = [items] if isinstance(items, (str, Path)) else items
+        if not isinstance(items, pd.DataFrame) and all(isinstance(item, (str, Path)) for item in several):
+            items = windows_of(several, self.recipe.scored)
+        return super().test_dl(items, **kwargs)
+
+
 def _dataloaders(block, clips, draws, recipe, num_workers, device):
     datasets = block.datasets(clips)
+    datasets._dbunch_type = BirdDataLoaders  # what fastai makes of them
     # On CPU the model needs the cores that workers would take, and one process repeats exactly.
     workers = num_workers if num_workers is not None else (8 if torch.cuda.is_available() else 0)
     return datasets.dataloaders(
@@ -305,6 +341,11 @@ def _dataloaders(block, clips, draws, recipe, num_workers, device):
         device=device, after_item=block.item_tfms, after_batch=block.batch_tfms, persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available() and torch.device(device or default_device()).type == "cuda",
     )  # fmt: skip
+
+
+def _check_workers(num_workers):
+    if num_workers is not None and num_workers < 0:
+        raise BirdfastError(f"num_workers={num_workers}: give 0 to read in this process, or a number of processes")
 
 
 def _check_train(train, recipe):

@@ -11,8 +11,10 @@ from fastai.callback.core import Callback
 from fastai.learner import load_model, save_model
 from fastai.torch_core import rank_distrib, set_seed
 
-from birdfast.errors import BirdfastError
+from birdfast.errors import BirdfastError, unknown
 from birdfast.training.blocks import check_bad_share
+
+BEST, EXPORTS = "best.pth", ("last", "best")
 
 
 def seed_draws(dls, seed):
@@ -74,9 +76,7 @@ class Checkpoints(Callback):
         if row[self.monitor] >= self.state.get("best", -1.0):
             self.state["best"], self.state["best_epoch"] = row[self.monitor], self.epoch
             with _as_validated(self.learn):
-                _replace(
-                    self.folder / "best.pth", lambda path: save_model(path, self.learn.model, None, with_opt=False)
-                )
+                _replace(self.folder / BEST, lambda path: save_model(path, self.learn.model, None, with_opt=False))
         self._save_last()
 
     def _save_last(self):
@@ -123,6 +123,34 @@ def read_state(folder):
         ) from None
     history = pd.read_csv(folder / "history.csv")
     return state, history[history["epoch"] <= state.get("epoch", -1)].to_dict("records")
+
+
+def check_epochs(folder, done, epochs):
+    "Refuse to go on to fewer epochs than a run has"
+    if epochs < done:
+        raise BirdfastError(
+            f"the run in {folder} has {done} epochs already and cannot go back to {epochs}: give more to go on, "
+            f"{more_epochs(done)}, or start anew in another folder"
+        )
+
+
+def more_epochs(done):
+    "How to ask for more epochs, at the shell and in Python"
+    return f"--epochs {done + 10} (in Python epochs={done + 10})"
+
+
+def epoch_file(folder, which):
+    """The file of a run's "last" or "best" weights and the epoch they are of, counted from 0 as in history.csv."""
+    if which not in EXPORTS:
+        raise unknown("weights of a run", which, EXPORTS)
+    state, _ = read_state(folder)
+    if "last" not in state:
+        raise BirdfastError(f"{folder} holds no epoch that ended: train into it with fit_recipe(run={str(folder)!r})")
+    name, epoch = (state["last"], state["epoch"]) if which == "last" else (BEST, state.get("best_epoch"))
+    file = Path(folder) / name
+    if not file.exists():
+        raise BirdfastError(f"{file} is gone, which holds the {which} weights of the run")
+    return file, epoch
 
 
 def load_last(learn, folder, state):

@@ -1,8 +1,10 @@
 """A fastai Learner for bird calls: a timm backbone, the recipe's loss, schedule and callbacks."""
 
 import importlib
+import time
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,7 @@ import torch
 from fastai.callback.channelslast import ChannelsLast
 from fastai.callback.progress import ProgressCallback
 from fastai.callback.schedule import ParamScheduler, SchedCos, valley
-from fastai.learner import Learner
+from fastai.learner import Learner, load_model, replacing_yield
 from fastai.torch_core import params, rank_distrib, to_detach
 
 from birdfast.errors import BirdfastError
@@ -19,16 +21,28 @@ from birdfast.models.backbone import create_model
 from birdfast.models.defaults import backbone_lr, defaults_of, precision
 from birdfast.models.losses import create_loss
 from birdfast.notes import note
-from birdfast.recordings.audio import get_audio_files, read_header, window_starts
 from birdfast.training.augment import WaveMix
 from birdfast.training.average import AverageWeights
-from birdfast.training.checkpoint import Checkpoints, SeedEpochs, StopOnBadFiles, load_last, read_state, seed_draws
+from birdfast.training.blocks import windows_of
+from birdfast.training.checkpoint import (
+    Checkpoints,
+    SeedEpochs,
+    StopOnBadFiles,
+    check_epochs,
+    epoch_file,
+    load_last,
+    more_epochs,
+    read_state,
+    seed_draws,
+)
 from birdfast.training.distill import create_distill
 from birdfast.training.gpu import FusedAdam, SmoothLoss, for_gpu, has_bf16
 from birdfast.training.metrics import bird_metrics, of_classes, per_recording
 from birdfast.training.mixup import MixUp
 from birdfast.training.pools import AddWindow
 from birdfast.training.transforms import AudioToSpec, ReadClip
+
+LR_STEPS = 60  # of lr_find
 
 
 def bird_splitter(model):
@@ -61,8 +75,9 @@ class BirdLearner(Learner):
         if resume and not run:
             raise BirdfastError("resume=True needs the folder of the run: fit_recipe(run='runs/first', resume=True)")
         start = state.get("epoch", -1) + 1
-        if start >= epochs:
-            note(f"the run in {run} has its {start} epochs: give more to go on, as epochs={start + 10}")
+        check_epochs(run, start, epochs)
+        if start == epochs:
+            note(f"the run in {run} has its {start} epochs: give more to go on, {more_epochs(start)}")
             load_last(self, run, state)
             if hasattr(self, "average_weights"):
                 self.average_weights.after_fit()  # as the run ended
@@ -88,6 +103,16 @@ class BirdLearner(Learner):
             cbs = [*cbs, ParamScheduler({"lr": SchedCos(lr, lr * 1e-3)})]
         self.fit(epochs, lr, wd=recipe.weight_decay, cbs=cbs, start_epoch=start)
 
+    def load_epoch(self, which, run):
+        """Load the weights of the "last" or the "best" epoch of the folder `run`; gives that epoch, counted from 0.
+
+        The best has the highest validation ROC-AUC. Of few validation recordings that score is noisy, and the best of
+        many epochs looks better than it is.
+        """
+        file, epoch = epoch_file(run, which)
+        load_model(file, self.model, None, with_opt=False, device=self.dls.device)
+        return epoch
+
     def _agreed_lr(self):
         "The rate of `find_lr`; of several processes the first looks for it, alone"
         if not self.is_shared:
@@ -97,9 +122,11 @@ class BirdLearner(Learner):
         with self.removed_cbs([cb for cb in self.cbs if isinstance(cb, ShareTraining)]):
             return from_first(self.find_lr)
 
-    def lr_find(self, start_lr=1e-5, end_lr=1.0, num_it=60, suggest_funcs=(edge, valley), **kwargs):
+    def lr_find(self, start_lr=1e-5, end_lr=1.0, num_it=LR_STEPS, suggest_funcs=(edge, valley), **kwargs):
         "fastai's, over the rates that come into question for a pretrained backbone, suggesting the `edge` and its own `valley`"
-        return super().lr_find(start_lr, end_lr, num_it, suggest_funcs=suggest_funcs, **kwargs)
+        # fastai puts the weights aside in model_dir, and leaves that folder behind
+        with TemporaryDirectory() as folder, contextmanager(replacing_yield)(self, "model_dir", folder):
+            return super().lr_find(start_lr, end_lr, num_it, suggest_funcs=suggest_funcs, **kwargs)
 
     def find_lr(self):
         'The recipe\'s learning rate; for "auto", what lr_find suggests with the mixing off, whose noise hides the curve'
@@ -107,11 +134,13 @@ class BirdLearner(Learner):
             return backbone_lr(self.recipe.backbone)
         if self.recipe.lr != "auto":
             return float(self.recipe.lr)
+        note(f"looking for a learning rate: {LR_STEPS} steps")
         seed_draws(self.dls, self.recipe.seed)
+        started = time.monotonic()
         mixups = [cb for cb in self.cbs if isinstance(cb, MixUp)]
         with self.no_logging(), self.removed_cbs(mixups), without_wave_mix(self.dls):
             found = self.lr_find(show_plot=False)
-        note(f"lr_find suggests {found.edge:.2g}")
+        note(f"lr_find suggests {found.edge:.2g}, after {time.monotonic() - started:.0f} s")
         return float(found.edge)
 
     def scores(self, dl=None):
@@ -133,7 +162,7 @@ class BirdLearner(Learner):
 
     def probabilities(self, paths, step=None):
         "Probabilities of every window of files or of a folder, a DataFrame indexed (path, start_time, end_time)"
-        windows = _windows(paths, self.recipe, step)
+        windows = windows_of(paths, self.recipe.duration, step)
         with self.no_bar(), self.no_logging():
             values = self.get_preds(dl=self.dls.test_dl(windows, bs=2 * self.recipe.batch_size, num_workers=0))[0]
         index = pd.MultiIndex.from_frame(windows[["path", "start_time", "end_time"]])
@@ -229,17 +258,6 @@ def import_distributed():
         return importlib.import_module("birdfast.training.distributed")
     except (ImportError, NameError) as error:  # fastai's module fails by name where Accelerate is missing
         raise BirdfastError("training on several devices needs Accelerate: pip install 'birdfast[multi]'") from error
-
-
-def _windows(paths, recipe, step):
-    "A row a window of the files, as ReadClip wants them"
-    paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
-    files = [f for p in paths for f in (get_audio_files(p) if Path(p).is_dir() else [p])]
-    rows = []
-    for file in files:
-        starts = window_starts(read_header(file).duration, window=recipe.scored, step=step)
-        rows += [(str(file), start, start + recipe.scored) for start in starts]
-    return pd.DataFrame(rows, columns=["path", "start_time", "end_time"])
 
 
 def _recipe_callbacks(recipe):

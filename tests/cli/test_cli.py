@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from birdfast import __version__
 
@@ -108,6 +109,40 @@ def test_a_run_is_not_written_over_but_resumed(birdfast, tiny_birds, recipe_file
     assert (run / "birds.safetensors").read_bytes() != before
 
 
+def test_the_best_epoch_is_exported_when_asked(birdfast, tiny_birds, recipe_file, tmp_path, monkeypatch):
+    from birdfast.inference.bundle import load_bundle
+    from birdfast.training.checkpoint import Checkpoints
+
+    class Falls(Checkpoints):
+        def after_epoch(self):
+            if self.epoch >= self.start:
+                self.recorder.log[self.recorder.metric_names.index("roc_auc")] = 0.9 - self.epoch / 10
+            super().after_epoch()
+
+    monkeypatch.setattr("birdfast.training.learner.Checkpoints", Falls)
+    run = tmp_path / "run"
+    train = ["train", tiny_birds, "--out", run, "--workers", 0]
+    said = birdfast(*train, "--recipe", recipe_file, "--epochs", 2).stdout
+    assert "exported: the last epoch, 2 of 2; the best by validation ROC-AUC was 1" in said
+    last, summary = load_bundle(run / "birds.safetensors"), json.loads((run / "summary.json").read_text())
+    assert (summary["exported"], summary["exported_epoch"], summary["best_epoch"]) == ("last", 2, 1)
+    said = birdfast(*train, "--resume", "--export", "best").stdout
+    assert "exported: the best epoch, 1 of 2" in said
+    again = json.loads((run / "summary.json").read_text())
+    assert (again["exported"], again["exported_epoch"]) == ("best", 0)
+    assert again["seconds"] == summary["seconds"]  # nothing was trained
+    best = load_bundle(run / "birds.safetensors")
+    stored = torch.load(run / "best.pth", weights_only=True)
+    assert all(torch.equal(best.model.state_dict()[name], value) for name, value in stored.items())
+    assert not all(torch.equal(last.model.state_dict()[name], value) for name, value in stored.items())
+    birdfast(*train, "--resume", "--epochs", 3)
+    assert json.loads((run / "summary.json").read_text())["seconds"] > summary["seconds"]
+    fewer = birdfast(*train, "--resume", "--epochs", 2, code=1)
+    assert "has 3 epochs already and cannot go back to 2" in fewer.stderr
+    assert "epochs = 3" in (run / "recipe.toml").read_text()
+    assert "unknown weights to export 'bets'" in birdfast(*train, "--resume", "--export", "bets", code=1).stderr
+
+
 def test_knobs_reach_the_recipe(birdfast, tiny_birds, recipe_file, tmp_path):
     run = tmp_path / "run"
     knobs = ["--set", "mixup_alpha=0", "--set", "pad=end", "--seed", 3, "--fold", 1, "--batch-size", 4, "--lr", "1e-3"]
@@ -135,6 +170,15 @@ def test_doctor_source_and_run(birdfast, tiny_birds, recipe_file, trained):
     report = json.loads(birdfast("doctor", trained, "--json").stdout)
     assert report["kind"] == "run"
     assert "guessing among 3 classes" in report["findings"][0]["message"]
+
+
+def test_doctor_looks_for_the_weights_of_the_backbone_named(birdfast, tiny_birds, recipe_file, tmp_path):
+    words = ["doctor", tiny_birds, "-r", recipe_file, "--backbone"]
+    assert "unknown backbone 'efficientnet_b99': did you mean" in birdfast(*words, "efficientnet_b99", code=1).stdout
+    (tmp_path / "mine.pth").write_bytes(b"")
+    said = birdfast(*words, "resnet18", "--weights", tmp_path / "mine.pth").stdout
+    assert f"resnet18 starts from {tmp_path / 'mine.pth'}" in " ".join(said.split())
+    assert "which does not exist" in birdfast(*words, "resnet18", "--weights", "none.pth", code=1).stdout
 
 
 def test_evaluate_recordings(birdfast, trained, tiny_birds, tmp_path):

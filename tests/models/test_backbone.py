@@ -1,9 +1,22 @@
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import huggingface_hub
 import pytest
 import timm
 import torch
+from huggingface_hub.errors import HfHubHTTPError
 
 from birdfast.errors import BirdfastError
-from birdfast.models.backbone import BirdModel, create_backbone, create_model, lite0_state_dict, weights_at_hand
+from birdfast.models.backbone import (
+    BirdModel,
+    check_backbone,
+    create_backbone,
+    create_model,
+    lite0_state_dict,
+    weights_at_hand,
+)
 from birdfast.recipe import RECIPES
 
 TINY = RECIPES["baseline"].with_(backbone="test_efficientnet", weights="random")
@@ -35,8 +48,44 @@ def test_random_weights_only_when_asked(monkeypatch):
         raise AssertionError("fell back to random weights")
 
     monkeypatch.setattr(timm, "create_model", refuse)
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", lambda url: None)
     with pytest.raises(BirdfastError, match="could not be downloaded.*no route to host.*weights='random'"):
         create_backbone("resnet18")
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch):
+    asked = []
+
+    def unreachable(url):
+        asked.append(url)
+        raise ConnectionError("Name or service not known. Please check " + "your connection and try again " * 10)
+
+    monkeypatch.setattr("birdfast.models.backbone.weights_at_hand", lambda name: None)
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", unreachable)
+    monkeypatch.setattr(timm, "create_model", lambda *args, **kwargs: pytest.fail("the download was tried"))
+    with pytest.raises(BirdfastError, match=r"could not be downloaded \(Name or service not known\): connect"):
+        create_backbone("resnet18")
+    assert len(asked) == 1 and "resnet18" in asked[0]
+
+
+def test_what_the_hub_lacks_is_for_the_download_to_say(monkeypatch):
+    def lacks(url):
+        raise HfHubHTTPError("404", response=SimpleNamespace(headers={}, request=None))
+
+    def download(*args, **kwargs):
+        raise OSError("cut " * 80)
+
+    monkeypatch.setattr("birdfast.models.backbone.weights_at_hand", lambda name: None)
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", lacks)
+    monkeypatch.setattr(timm, "create_model", download)
+    with pytest.raises(BirdfastError, match=r"\((cut )+\.\.\.\): connect"):
+        create_backbone("resnet18")
+
+
+def test_importing_birdfast_warns_of_nothing_of_timms():
+    script = "import birdfast.models, birdfast.training.learner, birdfast.training.transforms"
+    said = subprocess.run([sys.executable, "-W", "always", "-c", script], capture_output=True, text=True, check=True)
+    assert "torch.jit" not in said.stderr
 
 
 def test_a_checkpoint_from_a_file(tmp_path):
@@ -49,6 +98,12 @@ def test_a_checkpoint_from_a_file(tmp_path):
 def test_what_cannot_be_is_said(tmp_path):
     with pytest.raises(BirdfastError, match="did you mean 'tf_efficientnet_b0'"):
         create_backbone("tf_efficentnet_b0")
+    wrong = (
+        r"unknown tag of the backbone tf_efficientnet_b0 '.*ns_jft_in2k': did you mean 'tf_efficientnet_b0.ns_jft_in1k'"
+    )
+    with pytest.raises(BirdfastError, match=wrong):
+        check_backbone("tf_efficientnet_b0.ns_jft_in2k")
+    check_backbone("tf_efficientnet_b0.ns_jft_in1k")
     with pytest.raises(BirdfastError, match=r"no weights at .*nowhere\.pth"):
         create_backbone("resnet18", weights=str(tmp_path / "nowhere.pth"))
     (tmp_path / "noise.pth").write_bytes(b"not a checkpoint")

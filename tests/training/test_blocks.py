@@ -148,6 +148,26 @@ def test_unknown_recordists_are_said(tiny_birds, tiny_table, tiny_recipe, capsys
     assert " by 5 recordists; device" in said and "the split does not leak" in said
 
 
+def test_a_number_of_workers_below_0(tiny_birds, tiny_recipe):
+    with pytest.raises(BirdfastError, match="num_workers=-1: give 0"):
+        bird_dls(tiny_birds, tiny_recipe, num_workers=-1)
+
+
+def test_a_wrong_backbone_fails_before_the_data_are_read(tiny_recipe):
+    with pytest.raises(BirdfastError, match="unknown backbone 'resnet81'"):
+        bird_dls("nowhere", tiny_recipe, backbone="resnet81")
+
+
+def test_paths_are_items_to_predict(dls, tiny_birds):
+    files = sorted(tiny_birds.rglob("*.wav"))[:3]
+    for items in (files, [str(file) for file in files]):
+        batch = dls.test_dl(items, num_workers=0).one_batch()
+        assert batch[0].shape[0] == 6  # 2 s each, windows of 1 s
+    assert dls.test_dl(tiny_birds / "species0").n == 20
+    assert dls.test_dl(dls.clips[:4]).n == 4
+    assert dls.new_empty().test_dl(files).n == 6
+
+
 def test_show_batch_draws_spectrograms_with_labels(dls):
     dls.show_batch(max_n=4)
     titles = [ax.get_title() for ax in plt.gcf().axes]

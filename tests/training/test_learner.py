@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 
@@ -136,11 +137,16 @@ def test_edge_is_a_tenth_of_where_a_flat_curve_ends():
     assert edge(lrs, falling, 9)[0] == pytest.approx(1e-3)
 
 
-def test_lr_auto_asks_lr_find(tiny_birds, tiny_recipe, tmp_path):
+def test_lr_auto_asks_lr_find(tiny_birds, tiny_recipe, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     learn = learner(tiny_birds, tiny_recipe.with_(lr="auto", epochs=1))
     learn.fit_recipe(run=tmp_path / "run")
     state = json.loads((tmp_path / "run/state.json").read_text())
     assert 1e-6 < state["lr"] < 1
+    said = capsys.readouterr().err
+    assert said.index("looking for a learning rate: 60 steps") < said.index("lr_find suggests")
+    assert re.search(r"lr_find suggests \S+, after \d+ s", said)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]  # nothing of lr_find's
 
 
 def test_the_same_seed_gives_the_same_weights(tiny_birds, tiny_recipe):
@@ -187,6 +193,46 @@ def test_a_finished_run_goes_on(tiny_birds, tiny_recipe, tmp_path):
     learner(tiny_birds, tiny_recipe).fit_recipe(3, run=run, resume=True)
     assert pd.read_csv(run / "history.csv")["epoch"].tolist() == [0, 1, 2]
     assert sorted(p.name for p in run.glob("*.pth")) == ["best.pth", "last_0002.pth"]
+
+
+def test_a_finished_run_says_how_to_go_on_and_does_not_go_back(tiny_birds, tiny_recipe, tmp_path, capsys):
+    learn = learner(tiny_birds, tiny_recipe)
+    learn.fit_recipe(run=tmp_path)
+    learn.fit_recipe(run=tmp_path, resume=True)
+    assert "has its 2 epochs: give more to go on, --epochs 12 (in Python epochs=12)" in capsys.readouterr().err
+    with pytest.raises(BirdfastError, match="has 2 epochs already and cannot go back to 1: give more"):
+        learn.fit_recipe(1, run=tmp_path, resume=True)
+
+
+def test_the_weights_of_the_best_epoch_or_of_the_last(tiny_birds, tiny_recipe, tmp_path):
+    from birdfast.training.checkpoint import Checkpoints
+
+    class Falls(Checkpoints):
+        def after_epoch(self):
+            self.recorder.log[self.recorder.metric_names.index("roc_auc")] = 0.9 - self.epoch / 10
+            super().after_epoch()
+
+    learn = learner(tiny_birds, tiny_recipe)
+    epochs = []
+
+    class Keep(type(learn.cbs[0]).__mro__[1]):
+        order = 70
+
+        def after_epoch(self):
+            epochs.append({k: v.clone() for k, v in self.learn.model.state_dict().items()})
+
+    learn.fit(2, 1e-3, cbs=[Falls(tmp_path), Keep()])
+    assert learn.load_epoch("best", tmp_path) == 0
+    assert same(weights(learn), epochs[0]) and not same(weights(learn), epochs[1])
+    assert learn.load_epoch("last", tmp_path) == 1
+    assert same(weights(learn), epochs[1])
+    with pytest.raises(BirdfastError, match="unknown weights of a run 'bets': did you mean 'best'"):
+        learn.load_epoch("bets", tmp_path)
+    with pytest.raises(BirdfastError, match="holds no epoch that ended"):
+        learn.load_epoch("best", tmp_path / "nowhere")
+    (tmp_path / "best.pth").unlink()
+    with pytest.raises(BirdfastError, match=r"best\.pth is gone"):
+        learn.load_epoch("best", tmp_path)
 
 
 def test_resume_without_a_run_says_so(learn):

@@ -120,7 +120,7 @@ def test_validation_shares_no_soundscape_and_no_site_with_training(source, plain
     sides = windows.groupby("is_valid")["site"].agg(set)
     assert not sides[True] & sides[False]
     assert sides[True]
-    assert dls.leaks.ok
+    assert dls.leaks.shared_recordings.empty and dls.leaks.shared_sites.empty
     assert not len(dls.leaks.shared_sites)
     by_file = bird_dls(
         source, plain.with_(soundscape_share=0.25, soundscape_group="file", seed=1, n_folds=2), device="cpu"
