@@ -17,6 +17,7 @@ _PUBLIC = {
     "birdfast.inference.bundle": ["Bundle", "load_bundle", "save_bundle"],
     "birdfast.inference.ensemble": ["Ensemble"],
     "birdfast.inference.export": ["export_model"],
+    "birdfast.inference.postprocess": ["PostProcess"],
     "birdfast.inference.predictor": ["Predictor"],
     "birdfast.inference.run": ["predict_into"],
     "birdfast.models.losses": ["LabelSmoothingCrossEntropy", "SmoothedBCE"],

@@ -90,7 +90,7 @@ def budget(
     with TemporaryDirectory(prefix="birdfast-") as folder:
         paths = [str(file) for file in recordings] or _noise(Path(folder), minutes)
         table = predictor.predict(paths, progress=False)  # warms up
-        hours = len(table) * predictor.recipe.duration / 3600
+        hours = len(table) * predictor.window / 3600
         started, passes = time.perf_counter(), 0
         while passes == 0 or time.perf_counter() - started < _LEAST:
             predictor.predict(paths, progress=False)

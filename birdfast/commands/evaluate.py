@@ -20,6 +20,7 @@ from birdfast.evaluation import metrics
 from birdfast.evaluation.calibration import Calibration, calibration_error, reliability
 from birdfast.evaluation.levels import level_table
 from birdfast.evaluation.report import average_by, per_class_table
+from birdfast.inference.postprocess import PostProcess
 from birdfast.notes import note
 from birdfast.recipe import Recipe
 from birdfast.recordings.audio import read_headers
@@ -105,6 +106,7 @@ def evaluate(
     truth: str | Path | None = None,
     fold: int | None = None,
     columns: Mapping[str, Any] | None = None,
+    post: PostProcess | None = None,
     batch_size: int = 16,
     workers: int | None = None,
 ) -> Evaluation:
@@ -121,6 +123,8 @@ def evaluate(
         A csv of soundscape labels, or a solution, for the soundscapes in `source`.
     fold
         Score the recordings of this fold alone, by the split of the model's recipe.
+    post
+        As for :meth:`~birdfast.inference.predictor.Predictor.predict`; nothing for a csv.
 
     Raises
     ------
@@ -128,6 +132,8 @@ def evaluate(
         If there is nothing to score, or scores and truth do not go together.
     """
     if Path(model).suffix == ".csv":
+        if post:
+            raise BirdfastError(f"{model} holds scores: post-process where they are made, with birdfast predict")
         what, sides = scores_against(Path(model), Path(truth or source), columns=columns)
         return Evaluation(what, sides.targets, sides.probabilities, sides.classes, rows=sides.rows)
     from birdfast.inference.predictor import Predictor
@@ -135,11 +141,11 @@ def evaluate(
     predictor = Predictor(find_bundle(model), batch_size=batch_size, workers=workers)
     known = read_truth(source, truth, columns=columns) if fold is None else None
     if known is not None:
-        what, sides = known.what, window_scores(predictor, known)
+        what, sides = known.what, window_scores(predictor, known, post=post)
     else:
         found = read_source(source, **(columns or {}))
         what, recordings = _recordings(found, predictor.recipe, fold)
-        sides = _score_recordings(predictor, recordings)
+        sides = _score_recordings(predictor, recordings, post)
     stored = predictor.extra.get("calibration")
     calibration = Calibration.from_dict(stored) if isinstance(stored, dict) else None
     counts = _counts(predictor.extra, sides.classes)
@@ -171,7 +177,7 @@ def _recordings(source: Source, recipe: Recipe, fold: int | None) -> tuple[str, 
     return f"{len(held_out)} recordings of fold {fold} of {source.root or source.layout}, {whose}", held_out
 
 
-def _score_recordings(predictor: Any, recordings: pd.DataFrame) -> Sides:
+def _score_recordings(predictor: Any, recordings: pd.DataFrame, post: PostProcess | None = None) -> Sides:
     """Class index ``(n,)`` and averaged probabilities ``(n, n_classes)`` of each recording that can be read.
 
     The rows name the window of each that the model was surest of.
@@ -188,7 +194,7 @@ def _score_recordings(predictor: Any, recordings: pd.DataFrame) -> Sides:
     rows = recordings[known].reset_index(drop=True)
     whole = bool(rows[["start_time", "end_time"]].isna().all(axis=None))  # then full windows, as in validation
     paths, max_bad = rows["path"].unique().tolist(), predictor.recipe.max_bad
-    windows = predictor.predict(paths, last="drop" if whole else "pad", max_bad=max_bad)
+    windows = predictor.predict(paths, last="drop" if whole else "pad", post=post, max_bad=max_bad)
     row, column = _windows_of(rows, windows)
     if len(unscored := set(rows.index) - set(row)):
         note(f"{len(unscored)} of {len(rows)} recordings have no scores: left out")

@@ -13,6 +13,7 @@ import pandas as pd
 from birdfast.commands.models import BUNDLE, find_bundle
 from birdfast.commands.view import ViewOptions, make_view
 from birdfast.errors import BirdfastError
+from birdfast.inference.postprocess import PostProcess
 from birdfast.notes import note
 from birdfast.recordings.places import absolute, is_url
 
@@ -28,6 +29,7 @@ class PredictOptions:
     engine: str = "local"
     batch_size: int = 4
     workers: int | None = None
+    post: PostProcess | None = None
 
 
 def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -100,7 +102,7 @@ def _submission(
             "--step, --last, --as, --engine, and what chooses species, thresholds or averages"
         )
     predictor = load_predictor(models, batch_size=how.batch_size, workers=how.workers)
-    predictor.submission(paths[0], sample, out)
+    predictor.submission(paths[0], sample, out, post=how.post)
     _list_errors(predictor.errors, Path(out))
     return ""  # it has said so itself
 
@@ -160,6 +162,7 @@ def _job(out: str, models: list[Path], paths: Sequence[str | Path], how: Predict
         _one_or_all(paths),
         step=how.step,
         last=how.last,  # type: ignore[arg-type]
+        post=how.post,
         engine=how.engine,  # type: ignore[arg-type]
         batch_size=how.batch_size,
         workers=how.workers,

@@ -147,14 +147,13 @@ def read_solution(csv: Path) -> pd.DataFrame:
     return table.astype(float)
 
 
-def window_scores(predictor: Any, truth: Truth) -> Sides:
-    """Let the model score the windows of the truth."""
+def window_scores(predictor: Any, truth: Truth, *, post: Any = None) -> Sides:
+    """Let the model score the windows of the truth, with the switches `post` of its predict."""
     table = truth.multi_hot(predictor.classes)
     paths = table.index.unique("path").tolist()
     length = float(np.median(table.index.get_level_values("end_time") - table.index.get_level_values("start_time")))
-    scores = (
-        predictor.predict(paths) if _equal(length, predictor.recipe.duration) else _around(predictor, paths, length)
-    )
+    same = _equal(length, predictor.window)
+    scores = predictor.predict(paths, post=post) if same else _around(predictor, paths, length, post)
     return _join(scores, table, truth)
 
 
@@ -162,11 +161,11 @@ def _equal(a: float, b: float) -> bool:
     return abs(a - b) < 1e-6
 
 
-def _around(predictor: Any, paths: list[str], length: float) -> pd.DataFrame:
+def _around(predictor: Any, paths: list[str], length: float, post: Any) -> pd.DataFrame:
     """Scores of windows of `length` s by a model that hears longer or shorter ones: that whose middle is nearest."""
-    duration = predictor.recipe.duration
+    duration = predictor.window
     note(f"the model hears {duration:g} s: each {length:g} s of the truth is scored by the window around its middle")
-    dense = predictor.predict(paths, step=length / 2)
+    dense = predictor.predict(paths, step=length / 2, post=post)
     durations = read_headers(paths).set_index("path")["duration"]
     parts, keys = [], []
     for path, group in dense.groupby(level="path", sort=False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,8 +11,10 @@ import numpy as np
 import pandas as pd
 
 from birdfast.errors import BirdfastError
-from birdfast.inference.engines import load_engine
-from birdfast.inference.jobs import Job, Paths, find_recordings, hours_bar, read_durations, score
+from birdfast.inference.engines import Lanes, load_engine
+from birdfast.inference.events import average_overlaps
+from birdfast.inference.jobs import Job, Paths, Scored, find_recordings, hours_bar, read_durations
+from birdfast.inference.postprocess import PostProcess, score_files
 from birdfast.inference.submission import (
     WINDOW,
     asked_classes,
@@ -76,7 +79,12 @@ class Predictor:
     def __repr__(self) -> str:
         r = self.recipe
         runs = f"{self.engine.name} on {self.engine.device}"
-        return f"Predictor({r.backbone}, {len(self.classes)} classes, windows of {r.duration:g} s, {runs})"
+        return f"Predictor({r.backbone}, {len(self.classes)} classes, windows of {self.window:g} s, {runs})"
+
+    @property
+    def window(self) -> float:
+        """Length in s of the windows that are scored."""
+        return self.recipe.duration
 
     def predict(
         self,
@@ -84,6 +92,8 @@ class Predictor:
         *,
         step: float | None = None,
         last: Literal["pad", "drop", "shift"] = "pad",
+        post: PostProcess | None = None,
+        average: bool = False,
         progress: bool = True,
         max_bad: float | None = None,
     ) -> pd.DataFrame:
@@ -98,6 +108,11 @@ class Predictor:
         last
             What becomes of the rest at a recording's end: "pad" scores it, filled up as the recipe says; "drop" not;
             "shift" scores a window that ends with the recording.
+        post
+            Shifted windows, smoothing over neighbours, scaling by the recording; nothing unless given.
+        average
+            A row a step in place of a row a window: the mean of the windows over its middle, see
+            :func:`~birdfast.inference.events.average_overlaps`.
         max_bad
             Share of unreadable recordings, 0 to 1, above which to stop at once; without it they are listed only.
 
@@ -114,11 +129,11 @@ class Predictor:
         if step is not None and not step > 0:
             raise BirdfastError(f"step is the time from window to window in s and must be above 0, not {step}")
         durations, broken = read_durations(find_recordings(paths), workers=self.workers)
-        window = self.recipe.duration
-        jobs = [Job(p, d, window_starts(d, window=window, step=step, last=last)) for p, d in durations.items()]
-        scores = self._score(jobs, broken, progress=progress, max_bad=max_bad)
-        index = _index(jobs, window)
-        return pd.DataFrame(scores, index=index, columns=self.classes)[~index.isin(self.errors["path"], level="path")]
+        jobs = [Job(p, d, window_starts(d, window=self.window, step=step, last=last)) for p, d in durations.items()]
+        scores = self._score(jobs, broken, post=post, progress=progress, max_bad=max_bad)
+        table = pd.DataFrame(scores, index=_index(jobs, self.window), columns=self.classes)
+        table = table[~table.index.isin(self.errors["path"], level="path")]
+        return average_overlaps(table, step or self.window) if average else table
 
     def submission(
         self,
@@ -129,6 +144,7 @@ class Predictor:
         year: int | None = None,
         dry_run: str | Path | None = None,
         threshold: float = 0.5,
+        post: PostProcess | None = None,
         progress: bool = True,
     ) -> pd.DataFrame:
         """Write and return the submission for the soundscapes in `folder`, in the form of the sample.
@@ -146,6 +162,8 @@ class Predictor:
             folder ``train_soundscapes`` or ``unlabeled_soundscapes`` beside it.
         threshold
             Probability above which a class is called, where the form wants names or true and false (2021, 2022).
+        post
+            As for :meth:`predict`; a file's windows are those that the rows ask for.
 
         Raises
         ------
@@ -157,17 +175,23 @@ class Predictor:
         files = [str(file) for file in find_soundscapes(folder, dry_run=dry_run)]
         durations, broken = read_durations(files, workers=self.workers)
         rows = submission_rows(sample, files, durations, year=year)
-        scores = self._score_rows(rows, durations, broken, progress=progress)
+        scores = self._score_rows(rows, durations, broken, post=post, progress=progress)
         table = submission_table(rows["row_id"].tolist(), scores[classes], sample, threshold=threshold)
         check_submission(table, sample, n_rows=len(rows))
         write_submission(table, out)
         return table
 
     def _score_rows(
-        self, rows: pd.DataFrame, durations: dict[str, float], broken: dict[str, str], *, progress: bool
+        self,
+        rows: pd.DataFrame,
+        durations: dict[str, float],
+        broken: dict[str, str],
+        *,
+        post: PostProcess | None,
+        progress: bool,
     ) -> pd.DataFrame:
         """Probabilities of each of the `rows`, complete: those of unreadable files hold the mean of all others."""
-        window = self.recipe.duration
+        window = self.window
         starts = rows["start_time"].to_numpy(dtype=float)
         if window != WINDOW:  # the model's longer or shorter window around the middle of the scored one
             end = rows["path"].map(durations).fillna(0.0).to_numpy()
@@ -175,7 +199,8 @@ class Predictor:
         wanted = pd.DataFrame({"path": rows["path"].to_numpy(), "start": starts})
         of_path = {str(path): np.unique(group) for path, group in wanted.groupby("path", sort=False)["start"]}
         jobs = [Job(path, durations[path], starts) for path, starts in of_path.items() if path in durations]
-        scores = self._score(jobs, {p: r for p, r in broken.items() if p in of_path}, progress=progress, max_bad=None)
+        asked = {path: reason for path, reason in broken.items() if path in of_path}
+        scores = self._score(jobs, asked, post=post, progress=progress, max_bad=None)
         table = pd.DataFrame(scores, index=_index(jobs, window).droplevel("end_time"), columns=self.classes)
         table = table[~table.index.isin(self.errors["path"], level="path")]
         check_varied(table.to_numpy())
@@ -185,17 +210,24 @@ class Predictor:
             note(f"{empty:,} rows of {len(self.errors)} unreadable files hold the mean of all other rows")
         return filled.fillna(filled.mean())
 
-    def _score(self, jobs: list[Job], broken: dict[str, str], *, progress: bool, max_bad: float | None) -> np.ndarray:
+    def _score(
+        self,
+        jobs: list[Job],
+        broken: dict[str, str],
+        *,
+        post: PostProcess | None,
+        progress: bool,
+        max_bad: float | None,
+    ) -> np.ndarray:
         """Probabilities ``(n_windows, n_classes)`` of all jobs in order; NaN or partial for those in :attr:`errors`."""
         total, broken = len(jobs) + len(broken), dict(broken)
         lengths = [len(job.starts) for job in jobs]
         rows = {job.path: end - n for job, end, n in zip(jobs, np.cumsum(lengths), lengths)}
         scores = np.full((sum(lengths), len(self.classes)), np.nan, dtype=np.float32)
         _check_share(broken, total, max_bad)
-        how = {"batch_size": self.batch_size, "workers": self.workers}
         bar = hours_bar(sum(job.duration for job in jobs), total, progress=progress)
         with bar, self.engine.lanes() as lanes:
-            for part in score(jobs, self.recipe, self._run, **how, lanes=lanes, advance=bar.update):
+            for part in self.score_jobs(jobs, post, lanes=lanes, advance=bar.update):
                 if part.reason:
                     broken[part.job.path] = part.reason
                     _check_share(broken, total, max_bad)
@@ -209,6 +241,15 @@ class Predictor:
                 raise BirdfastError(f"none of the {total} recordings can be read; the first, {path}: {reason}")
             note(f"{len(broken)} of {total} recordings cannot be read, .errors lists them; the first, {path}: {reason}")
         return scores
+
+    def score_jobs(
+        self, jobs: Iterable[Job], post: PostProcess | None, *, lanes: Lanes, advance: Callable[[float], object]
+    ) -> Iterator[Scored]:
+        """The jobs' scores as they come, from the engine's `lanes`."""
+        return score_files(
+            jobs, self.recipe, self._run, post=post or PostProcess(), window=self.window, classes=self.classes,
+            batch_size=self.batch_size, workers=self.workers, lanes=lanes, advance=advance,
+        )  # fmt: skip
 
     def _run(self, clips: list[np.ndarray]) -> np.ndarray:
         """Waveforms ``(time,)`` to probabilities ``(len(clips), n_classes)``."""
