@@ -11,10 +11,12 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "birdfast.commands.budget": ["budget"],
     "birdfast.errors": ["BirdfastError"],
+    "birdfast.evaluation.blending": ["blend_weights"],
     "birdfast.evaluation.calibration": ["fit_calibration"],
     "birdfast.evaluation.metrics": ["cmap", "padded_cmap", "roc_auc"],
     "birdfast.evaluation.report": ["per_class_table", "worst_pairs"],
     "birdfast.inference.bundle": ["Bundle", "load_bundle", "save_bundle"],
+    "birdfast.inference.bundle_ensemble": ["save_ensemble"],
     "birdfast.inference.ensemble": ["Ensemble"],
     "birdfast.inference.export": ["export_model"],
     "birdfast.inference.postprocess": ["PostProcess"],

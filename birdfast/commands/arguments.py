@@ -12,6 +12,7 @@ from birdfast.recipe import RECIPES
 RECIPE_HELP = f"{', '.join(RECIPES)}, or a .toml or .json file"
 COLUMNS, KNOBS, MACHINE = "Columns of a csv", "Knobs of the recipe", "Machine"
 WINDOWS, POST, EVENTS, SPECIES = "Windows", "Post-processing", "Events", "Species"
+ENSEMBLE = "Several models"
 
 SourceArg = Annotated[
     str,
@@ -20,7 +21,6 @@ SourceArg = Annotated[
         help="BirdCLEF folder (or its name on Kaggle), folder per class, csv, Raven or Audacity labels",
     ),
 ]
-ModelArg = Annotated[Path, typer.Argument(metavar="MODEL", help="A bundle (.safetensors), or the folder of a run")]
 File = Annotated[str | None, typer.Option("--file", help="Column of file names", rich_help_panel=COLUMNS)]
 Label = Annotated[str | None, typer.Option("--label", help="Column of labels", rich_help_panel=COLUMNS)]
 Author = Annotated[str | None, typer.Option("--author", help="Column of recordists", rich_help_panel=COLUMNS)]
@@ -71,4 +71,14 @@ FileTop = Annotated[
         help="Multiply by the mean of a class's N best windows of the recording; 1: by its maximum",
         rich_help_panel=POST,
     ),
+]
+Blend = Annotated[
+    str,
+    typer.Option(
+        "--blend", help="mean of probabilities, or rank: of the order of all windows", rich_help_panel=ENSEMBLE
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option("--weights", help="What each model counts, with commas: 0.8,0.2", rich_help_panel=ENSEMBLE),
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from birdfast.commands.models import find_bundle
+from birdfast.commands.models import find_predictor
 from birdfast.commands.tables import save_plot, write_tables
 from birdfast.commands.truth import Sides, read_truth, scores_against, window_scores
 from birdfast.errors import BirdfastError
@@ -100,13 +100,15 @@ class Evaluation:
 
 
 def evaluate(
-    model: str | Path,
+    model: str | Path | Sequence[str | Path],
     source: str | Path,
     *,
     truth: str | Path | None = None,
     fold: int | None = None,
     columns: Mapping[str, Any] | None = None,
     post: PostProcess | None = None,
+    blend: str = "mean",
+    weights: Sequence[float] | None = None,
     batch_size: int = 16,
     workers: int | None = None,
 ) -> Evaluation:
@@ -115,7 +117,8 @@ def evaluate(
     Parameters
     ----------
     model
-        A bundle, the folder of a run, or a csv: a submission, or the scores of `birdfast predict`.
+        A bundle, the folder of a run, or a csv: a submission, or the scores of `birdfast predict`. Several models are
+        an ensemble, by `blend` and `weights` as of :class:`~birdfast.inference.ensemble.Ensemble`.
     source
         A solution.csv; a BirdCLEF folder, of which the test soundscapes are scored where it has a solution.csv, else
         its labelled soundscapes; else recordings with labels, whose windows are averaged.
@@ -131,14 +134,15 @@ def evaluate(
     BirdfastError
         If there is nothing to score, or scores and truth do not go together.
     """
-    if Path(model).suffix == ".csv":
-        if post:
-            raise BirdfastError(f"{model} holds scores: post-process where they are made, with birdfast predict")
-        what, sides = scores_against(Path(model), Path(truth or source), columns=columns)
+    models = [model] if isinstance(model, (str, Path)) else list(model)
+    if Path(models[0]).suffix == ".csv":
+        if post or len(models) > 1:
+            raise BirdfastError(
+                f"{models[0]} holds scores: post-process and blend where they are made, in birdfast predict"
+            )
+        what, sides = scores_against(Path(models[0]), Path(truth or source), columns=columns)
         return Evaluation(what, sides.targets, sides.probabilities, sides.classes, rows=sides.rows)
-    from birdfast.inference.predictor import Predictor
-
-    predictor = Predictor(find_bundle(model), batch_size=batch_size, workers=workers)
+    predictor = find_predictor(models, batch_size=batch_size, workers=workers, blend=blend, weights=weights)
     known = read_truth(source, truth, columns=columns) if fold is None else None
     if known is not None:
         what, sides = known.what, window_scores(predictor, known, post=post)

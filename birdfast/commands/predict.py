@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from birdfast.commands.models import BUNDLE, find_bundle
+from birdfast.commands.models import BUNDLE, find_bundle, find_predictor
 from birdfast.commands.view import ViewOptions, make_view
 from birdfast.errors import BirdfastError
 from birdfast.inference.postprocess import PostProcess
@@ -30,6 +30,13 @@ class PredictOptions:
     batch_size: int = 4
     workers: int | None = None
     post: PostProcess | None = None
+    blend: str = "mean"
+    weights: Sequence[float] | None = None
+
+    @property
+    def of_ensemble(self) -> dict[str, Any]:
+        """For :func:`~birdfast.inference.ensemble.load_predictor`."""
+        return {"blend": self.blend, "weights": self.weights}
 
 
 def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -94,14 +101,12 @@ def predict(
 def _submission(
     models: list[Path], paths: Sequence[str | Path], out: str, sample: str | Path, how: PredictOptions, *, plain: bool
 ) -> str:
-    from birdfast.inference.ensemble import load_predictor
-
     if len(paths) != 1 or not plain or how.engine != "local":
         raise BirdfastError(
             "a submission is made of one folder of soundscapes, in windows and classes that the sample gives: leave out "
             "--step, --last, --as, --engine, and what chooses species, thresholds or averages"
         )
-    predictor = load_predictor(models, batch_size=how.batch_size, workers=how.workers)
+    predictor = find_predictor(models, batch_size=how.batch_size, workers=how.workers, **how.of_ensemble)
     predictor.submission(paths[0], sample, out, post=how.post)
     _list_errors(predictor.errors, Path(out))
     return ""  # it has said so itself
@@ -140,6 +145,8 @@ def _one_csv(
     from birdfast.inference.writers import appending
 
     view, _ = make_view(options, models, how.step)
+    if how.blend == "rank":
+        return _ranked_csv(models, paths, out, how, view)
     rows = 0
     with TemporaryDirectory(prefix="birdfast-") as folder:
         result = _job(folder, models, paths, how)
@@ -151,6 +158,22 @@ def _one_csv(
                 rows += len(scores)
     _list_errors(result.errors.replace({"path": given}), Path(out))
     return f"wrote {rows} rows to {out}"
+
+
+def _ranked_csv(models: list[Path], paths: Sequence[str | Path], out: str, how: PredictOptions, view: Any) -> str:
+    """In memory: ranks compare all windows."""
+    from birdfast.inference.writers import write_csv
+
+    if how.engine != "local":
+        raise BirdfastError(
+            "--blend rank compares the windows of all recordings: leave out --engine, or blend the mean"
+        )
+    predictor = find_predictor(models, batch_size=how.batch_size, workers=how.workers, **how.of_ensemble)
+    options: dict[str, Any] = {"step": how.step, "last": how.last, "post": how.post}
+    scores = view.scores(predictor.predict(_one_or_all(paths), **options))
+    write_csv(scores, out)
+    _list_errors(predictor.errors, Path(out))
+    return f"wrote {len(scores)} rows to {out}"
 
 
 def _job(out: str, models: list[Path], paths: Sequence[str | Path], how: PredictOptions) -> Any:
@@ -166,6 +189,7 @@ def _job(out: str, models: list[Path], paths: Sequence[str | Path], how: Predict
         engine=how.engine,  # type: ignore[arg-type]
         batch_size=how.batch_size,
         workers=how.workers,
+        **how.of_ensemble,
     )
 
 

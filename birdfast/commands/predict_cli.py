@@ -13,11 +13,13 @@ from birdfast.commands.arguments import (
     SPECIES,
     WINDOWS,
     BatchSize,
+    Blend,
     FileTop,
     Shift,
     Smooth,
     SmoothGroup,
     Taxonomy,
+    Weights,
     Workers,
 )
 from birdfast.commands.shell import INTERRUPTED
@@ -79,6 +81,8 @@ def predict(
     strict: Annotated[
         bool, typer.Option("--strict", help="A name the model does not know is an error", rich_help_panel=SPECIES)
     ] = False,
+    blend: Blend = "mean",
+    weights: Weights = None,
     engine: Annotated[str, typer.Option(help="local, or ray for a cluster", rich_help_panel=MACHINE)] = "local",
     batch_size: BatchSize = 4,  # less memory, and as fast on a CPU
     workers: Workers = None,
@@ -90,12 +94,13 @@ def predict(
 
     Example: `birdfast predict runs/first soundscapes/ --out results --as raven --threshold f1`
     """
+    from birdfast.commands.models import read_weights
     from birdfast.commands.post import read_post
     from birdfast.commands.predict import PredictOptions, ViewOptions, split_words
     from birdfast.commands.predict import predict as score
 
     post = read_post(shift, smooth, smooth_group or (), taxonomy, file_top)
-    how = PredictOptions(step, last, engine, batch_size, workers, post)
+    how = PredictOptions(step, last, engine, batch_size, workers, post, blend, read_weights(weights))
     view = ViewOptions(keep, drop, strict, threshold, top_k, gap, merge, calibrate, average)
     try:
         models, paths = split_words(words)

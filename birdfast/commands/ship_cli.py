@@ -7,29 +7,25 @@ from typing import Annotated
 
 import typer
 
-from birdfast.commands.arguments import (
-    BatchSize,
-    ModelArg,
-    Workers,
-)
+from birdfast.commands.arguments import BatchSize, Weights, Workers
+from birdfast.errors import BirdfastError
 
 
 def export(
-    source: Annotated[
-        Path, typer.Argument(metavar="RUN", help="Folder of a run, a bundle (.safetensors), or a learner's .pkl")
-    ],
-    out: Annotated[
-        Path,
+    words: Annotated[
+        list[str],
         typer.Argument(
-            metavar="OUT",
-            help=".safetensors (safe, needs no fastai), .onnx (ONNX Runtime), .xml (OpenVINO), .pkl (load_learner)",
+            metavar="RUN... OUT",
+            help="Folder of a run, a bundle (.safetensors) or a learner's .pkl; several are written as one ensemble. Last, "
+            "where to: .safetensors (safe, needs no fastai), .onnx (ONNX Runtime), .xml (OpenVINO), .pkl (load_learner)",
         ),
     ],
+    weights: Weights = None,
     check: Annotated[
         list[Path] | None, typer.Option("--check", help="Recordings to compare with PyTorch on; synthetic songs")
     ] = None,
 ) -> None:
-    """Write a trained model to the format that OUT's suffix names.
+    """Write a trained model, or several as one, to the format that OUT's suffix names.
 
     An .onnx or .xml takes waveforms and gives probabilities, the spectrogram is inside; it is written only if its
     probabilities agree with PyTorch's to 1e-4. A .pkl of strangers can run any code: prefer .safetensors.
@@ -37,12 +33,19 @@ def export(
     Example: `birdfast export runs/first birds.onnx --check data/birdclef/test_soundscapes`
     """
     from birdfast.commands.export import export as write
+    from birdfast.commands.models import read_weights
 
-    typer.echo(f"wrote {write(source, out, recordings=check or ())}")
+    *sources, out = words
+    if not sources:
+        raise BirdfastError(f"only {out} is named: give the folder of a run or a bundle, then the file to write")
+    typer.echo(f"wrote {write(sources, out, recordings=check or (), weights=read_weights(weights))}")
 
 
 def budget(
-    model: ModelArg,
+    models: Annotated[
+        list[Path],
+        typer.Argument(metavar="MODEL...", help="Bundles, runs or exported files; several are an ensemble"),
+    ],
     files: Annotated[int, typer.Option(help="Soundscapes to score")] = 700,
     minutes: Annotated[float, typer.Option(help="Length of each, in minutes")] = 1.0,
     limit: Annotated[float, typer.Option(help="Time limit, in minutes")] = 90.0,
@@ -61,7 +64,7 @@ def budget(
     from birdfast.commands.budget import budget as measure
 
     found = measure(
-        model,
+        models,
         files=files,
         minutes=minutes,
         limit=limit,

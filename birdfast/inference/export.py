@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from birdfast.errors import BirdfastError, unknown
 from birdfast.inference.bundle import Bundle, as_bundle, clone
+from birdfast.inference.bundle_ensemble import BundleEnsemble, as_ensemble, holds_ensemble
 from birdfast.inference.engines import ONNX, OPENVINO, load_engine
 from birdfast.inference.header import KEY, Header, open_seal, seal
 from birdfast.inference.jobs import Paths
@@ -21,6 +23,7 @@ from birdfast.inference.writers import replacing
 from birdfast.models.losses import probabilities
 from birdfast.spectrogram.dft import MatmulLogMel
 
+Shippable = Bundle | BundleEnsemble
 OPSET = 17
 TOLERANCE = 1e-4  # in probability, of an fp32 file
 
@@ -41,14 +44,19 @@ class Export:
         )
 
 
-def export_model(model: Any, out: str | Path, *, recordings: Paths | None = None) -> Export:
-    """Write a bundle or a learner to `out`: ``.onnx``, or ``.xml`` for OpenVINO, whose weights go to a ``.bin`` beside it.
+def export_model(
+    model: Any, out: str | Path, *, recordings: Paths | None = None, weights: Sequence[float] | None = None
+) -> Export:
+    """Write a bundle, a learner or an ensemble to `out`: ``.onnx``, or ``.xml`` for OpenVINO with a ``.bin`` beside it.
 
     The graph takes waveforms ``(n, time)`` at the recipe's rate, of any number and length, and gives probabilities
     ``(n, n_classes)``. Classes, recipe and what else the bundle carries are in its metadata.
 
     Parameters
     ----------
+    model
+        What :func:`~birdfast.inference.bundle.as_bundle` takes, or a list of such: one graph that averages them, by
+        `weights` where given. Models with the same spectrogram share it.
     recordings
         Real sound on which the file is compared with PyTorch before it is put in place; synthetic songs unless given.
 
@@ -60,7 +68,7 @@ def export_model(model: Any, out: str | Path, *, recordings: Paths | None = None
     out = Path(out)
     if out.suffix not in (ONNX, OPENVINO):
         raise unknown("format to export to", out.suffix, [ONNX, OPENVINO])
-    bundle = as_bundle(model)
+    bundle = as_shippable(model, weights=weights)
     windows = check_windows(bundle.recipe, recordings)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".birdfast-") as folder:
@@ -86,20 +94,52 @@ def put_in_place(made: Path, out: Path) -> int:
     return n_bytes
 
 
-class Shipped(nn.Module):
-    """Waveforms ``(n, time)`` to probabilities ``(n, n_classes)``, of parts that every runtime knows."""
+def as_shippable(model: Any, *, weights: Sequence[float] | None = None) -> Shippable:
+    """The bundle or the ensemble meant by a path, a learner, or several of either."""
+    several = isinstance(model, (list, tuple, BundleEnsemble))
+    if several or (isinstance(model, (str, Path)) and holds_ensemble(model)):
+        return as_ensemble(model, weights=weights)
+    return as_bundle(model)
 
-    def __init__(self, bundle: Bundle) -> None:
+
+class Shipped(nn.Module):
+    """Waveforms ``(n, time)`` to probabilities ``(n, n_classes)``, of parts that every runtime knows.
+
+    Of an ensemble it is their weighted mean; members of like spectrograms share one.
+    """
+
+    shares: Tensor
+
+    def __init__(self, bundle: Shippable) -> None:
         super().__init__()
-        self.logmel = MatmulLogMel.from_recipe(bundle.recipe)
-        self.model = clone(bundle)[1].cpu()
-        self.activation = bundle.recipe.activation
+        ensemble = bundle if isinstance(bundle, BundleEnsemble) else BundleEnsemble([bundle], (1.0,))
+        self.models = nn.ModuleList(clone(member)[1].cpu() for member in ensemble.members)
+        self.activations = [member.recipe.activation for member in ensemble.members]
+        self.columns = [[member.classes.index(name) for name in bundle.classes] for member in ensemble.members]
+        every = [MatmulLogMel.from_recipe(member.recipe) for member in ensemble.members]
+        told = [_settings(logmel) for logmel in every]
+        self.sees = [told.index(settings) for settings in told]  # the first one with the same spectrogram
+        self.logmels = nn.ModuleDict({str(i): every[i] for i in dict.fromkeys(self.sees)})
+        self.register_buffer("shares", torch.tensor(ensemble.weights, dtype=torch.float32))
 
     def forward(self, waveform: Tensor) -> Tensor:
-        return probabilities(self.model(self.logmel(waveform)[:, None]), activation=self.activation)
+        seen = {int(i): logmel(waveform)[:, None] for i, logmel in self.logmels.items()}
+        each = [
+            probabilities(model(seen[i]), activation=activation)
+            for model, i, activation in zip(self.models, self.sees, self.activations, strict=True)
+        ]
+        if len(each) == 1:
+            return each[0]
+        ordered = [scores[:, columns] for scores, columns in zip(each, self.columns, strict=True)]
+        return (torch.stack(ordered, dim=-1) * self.shares).sum(dim=-1)
 
 
-def write_onnx(bundle: Bundle, path: Path) -> Path:
+def _settings(logmel: nn.Module) -> dict[str, Any]:
+    """What a spectrogram is made by: modules store each argument under its own name."""
+    return {name: value for name, value in vars(logmel).items() if isinstance(value, (bool, int, float, str))}
+
+
+def write_onnx(bundle: Shippable, path: Path) -> Path:
     """The graph of a bundle, its description in the metadata, sealed."""
     _need("onnx", "ONNX", "onnx")
     import onnx
@@ -120,7 +160,7 @@ def write_onnx(bundle: Bundle, path: Path) -> Path:
     return path
 
 
-def describe(model: Any, bundle: Bundle) -> None:
+def describe(model: Any, bundle: Shippable) -> None:
     """Put the description of `bundle` into an ONNX model's metadata; what others look for stands there by name, too."""
     import onnx
 
@@ -129,7 +169,7 @@ def describe(model: Any, bundle: Bundle) -> None:
     onnx.helper.set_model_props(model, {KEY: header.to_json(), "seal": open_seal(), **plain})
 
 
-def write_openvino(bundle: Bundle, onnx_path: Path, path: Path) -> Path:
+def write_openvino(bundle: Shippable, onnx_path: Path, path: Path) -> Path:
     """OpenVINO IR of an ONNX graph: `path` and its ``.bin``, in fp32."""
     _need("openvino", "OpenVINO", "openvino")
     import openvino
@@ -139,7 +179,7 @@ def write_openvino(bundle: Bundle, onnx_path: Path, path: Path) -> Path:
     return path
 
 
-def save_ir(model: Any, bundle: Bundle, path: Path, *, half: bool = False) -> None:
+def save_ir(model: Any, bundle: Shippable, path: Path, *, half: bool = False) -> None:
     """Write an OpenVINO model with the description of `bundle`, sealed."""
     import openvino
 

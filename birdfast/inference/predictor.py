@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from birdfast.errors import BirdfastError
-from birdfast.inference.engines import Lanes, load_engine
+from birdfast.inference.engines import Engine, Lanes, load_engine
+from birdfast.inference.ensemble_engine import EnsembleEngine, mean_rank
 from birdfast.inference.events import average_overlaps
 from birdfast.inference.jobs import Job, Paths, Scored, find_recordings, hours_bar, read_durations
 from birdfast.inference.postprocess import PostProcess, score_files
@@ -43,7 +44,8 @@ class Predictor:
     ----------
     model
         The path of a bundle (PyTorch), of an ``.onnx`` (ONNX Runtime) or ``.xml`` (OpenVINO) that `birdfast export`
-        wrote, a :class:`Bundle` or a learner. Its model is copied, never changed.
+        wrote, a :class:`Bundle` or a learner; of several in a list, the mean of their probabilities (see
+        :class:`~birdfast.inference.ensemble.Ensemble` for others). A model is copied, never changed.
     batch_size
         Windows a pass of the model; changes speed and memory only. A CPU's cache likes few, a GPU takes more.
     workers
@@ -61,7 +63,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: str | Path | Bundle | Any,
+        model: str | Path | Bundle | Sequence[Any] | Any,
         *,
         batch_size: int = 16,
         workers: int | None = None,
@@ -69,7 +71,7 @@ class Predictor:
     ) -> None:
         if batch_size < 1 or (workers is not None and workers < 1):
             raise BirdfastError(f"batch_size and workers must be 1 or more, they are {batch_size} and {workers}")
-        self.engine = load_engine(model, device=device)
+        self.engine: Engine = model if isinstance(model, EnsembleEngine) else load_engine(model, device=device)
         self.batch_size, self.workers = batch_size, workers or min(8, os.cpu_count() or 1)
         self.classes: list[str] = self.engine.classes
         self.recipe: Recipe = self.engine.recipe
@@ -77,9 +79,16 @@ class Predictor:
         self.errors = _error_table({})
 
     def __repr__(self) -> str:
-        r = self.recipe
+        engines = self.engine.members if isinstance(self.engine, EnsembleEngine) else [self.engine]
+        backbones = ", ".join(dict.fromkeys(engine.recipe.backbone for engine in engines))
         runs = f"{self.engine.name} on {self.engine.device}"
-        return f"Predictor({r.backbone}, {len(self.classes)} classes, windows of {self.window:g} s, {runs})"
+        return f"Predictor({backbones}, {len(self.classes)} classes, windows of {self.window:g} s, {runs})"
+
+    @property
+    def ranked(self) -> EnsembleEngine | None:
+        """The ensemble whose members' ranks are averaged, for which all windows have to be scored first."""
+        engine = self.engine
+        return engine if isinstance(engine, EnsembleEngine) and engine.blend == "rank" else None
 
     @property
     def window(self) -> float:
@@ -219,11 +228,11 @@ class Predictor:
         progress: bool,
         max_bad: float | None,
     ) -> np.ndarray:
-        """Probabilities ``(n_windows, n_classes)`` of all jobs in order; NaN or partial for those in :attr:`errors`."""
+        """Probabilities ``(n_windows, n_classes)`` of all jobs in order; NaN for those in :attr:`errors`."""
         total, broken = len(jobs) + len(broken), dict(broken)
-        lengths = [len(job.starts) for job in jobs]
-        rows = {job.path: end - n for job, end, n in zip(jobs, np.cumsum(lengths), lengths)}
-        scores = np.full((sum(lengths), len(self.classes)), np.nan, dtype=np.float32)
+        ends = np.cumsum([len(job.starts) for job in jobs])
+        rows = {job.path: slice(end - len(job.starts), end) for job, end in zip(jobs, ends)}
+        scores = np.full((sum(len(job.starts) for job in jobs), len(self._columns)), np.nan, dtype=np.float32)
         _check_share(broken, total, max_bad)
         bar = hours_bar(sum(job.duration for job in jobs), total, progress=progress)
         with bar, self.engine.lanes() as lanes:
@@ -231,29 +240,32 @@ class Predictor:
                 if part.reason:
                     broken[part.job.path] = part.reason
                     _check_share(broken, total, max_bad)
-                    continue
-                row = rows[part.job.path] + part.first
-                scores[row : row + len(part.scores)] = part.scores
+                    scores[rows[part.job.path]] = np.nan
+                else:
+                    scores[rows[part.job.path]][part.first : part.first + len(part.scores)] = part.scores
         self.errors = _error_table(broken)
-        if broken:
-            path, reason = next(iter(broken.items()))
-            if len(broken) == total:
-                raise BirdfastError(f"none of the {total} recordings can be read; the first, {path}: {reason}")
-            note(f"{len(broken)} of {total} recordings cannot be read, .errors lists them; the first, {path}: {reason}")
-        return scores
+        _tell_broken(broken, total)
+        ranked = self.ranked
+        return mean_rank(np.split(scores, len(ranked.members), axis=1), ranked.weights) if ranked else scores
+
+    @property
+    def _columns(self) -> list[str]:
+        """The class of each column that is scored: of ranked members, one after the other."""
+        return self.classes * (len(self.ranked.members) if self.ranked else 1)
 
     def score_jobs(
         self, jobs: Iterable[Job], post: PostProcess | None, *, lanes: Lanes, advance: Callable[[float], object]
     ) -> Iterator[Scored]:
         """The jobs' scores as they come, from the engine's `lanes`."""
         return score_files(
-            jobs, self.recipe, self._run, post=post or PostProcess(), window=self.window, classes=self.classes,
+            jobs, self.recipe, self._run, post=post or PostProcess(), window=self.window, classes=self._columns,
             batch_size=self.batch_size, workers=self.workers, lanes=lanes, advance=advance,
         )  # fmt: skip
 
     def _run(self, clips: list[np.ndarray]) -> np.ndarray:
-        """Waveforms ``(time,)`` to probabilities ``(len(clips), n_classes)``."""
-        scores = self.engine.run(np.stack(clips))
+        """Waveforms ``(time,)`` to probabilities ``(len(clips), n_classes)``; of ranked members, side by side."""
+        batch, ranked = np.stack(clips), self.ranked
+        scores = np.hstack(ranked.run_each(batch)) if ranked else self.engine.run(batch)
         if not np.isfinite(scores).all():
             raise BirdfastError("the model gives NaN: its training diverged, train again with a lower learning rate")
         return scores
@@ -272,6 +284,14 @@ def _check_share(broken: dict[str, str], total: int, max_bad: float | None) -> N
             f"{len(broken)} of {total} recordings cannot be read, more than max_bad={max_bad:.0%} allows; "
             f"the last, {path}: {reason}"
         )
+
+
+def _tell_broken(broken: dict[str, str], total: int) -> None:
+    if broken:
+        path, reason = next(iter(broken.items()))
+        if len(broken) == total:
+            raise BirdfastError(f"none of the {total} recordings can be read; the first, {path}: {reason}")
+        note(f"{len(broken)} of {total} recordings cannot be read, .errors lists them; the first, {path}: {reason}")
 
 
 def _error_table(broken: dict[str, str]) -> pd.DataFrame:

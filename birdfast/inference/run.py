@@ -12,6 +12,7 @@ import pandas as pd
 
 from birdfast.errors import BirdfastError, unknown
 from birdfast.inference.ensemble import load_predictor
+from birdfast.inference.ensemble_engine import EnsembleEngine
 from birdfast.inference.jobs import Job, Paths, Scored, find_recordings, hours_bar, read_durations
 from birdfast.inference.postprocess import PostProcess
 from birdfast.inference.predictor import Predictor
@@ -66,13 +67,14 @@ def predict_into(
     out
         A folder, or the URL of one on object storage.
     models
-        A bundle's path; of several, the mean of the probabilities.
+        A model's path; of several, the mean of the probabilities.
     step, last, post
         As for :meth:`Predictor.predict`. With `post`, the scores of one recording are held in memory together.
     engine
         "ray": on the machines of a Ray cluster, which must all see the models, the recordings and `out`.
     options
-        workers, device, batch_size: of the :class:`Predictor`; 4 windows a pass suit a CPU, a GPU takes more.
+        weights: of several models, see :class:`~birdfast.inference.ensemble.Ensemble`. workers, device, batch_size: of
+        the :class:`Predictor`; 4 windows a pass suit a CPU, a GPU takes more.
 
     Raises
     ------
@@ -112,8 +114,17 @@ def settings_of(
     if step is not None and not step > 0:
         raise BirdfastError(f"step is the time from window to window in s and must be above 0, not {step}")
     window_starts(window, window=window, step=step, last=last)  # refuses what is no way to treat the last one
+    if predictor.ranked:
+        raise BirdfastError(
+            "ranks compare the windows of all recordings, which are scored one after the other here: blend by the mean, "
+            "or rank with Ensemble(...).predict, a csv or a submission"
+        )
     digests = tuple(digest_file(model) for model in models)
-    return Settings(digests, tuple(predictor.classes), window, float(step or window), last, post or PostProcess())
+    weights = predictor.engine.weights if isinstance(predictor.engine, EnsembleEngine) else ()
+    unequal = weights if len(set(weights)) > 1 and len(models) > 1 else ()
+    return Settings(
+        digests, tuple(predictor.classes), window, float(step or window), last, post or PostProcess(), unequal
+    )
 
 
 def score_into(

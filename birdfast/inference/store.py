@@ -45,10 +45,15 @@ class Settings:
     step: float  # s
     last: str
     post: PostProcess = field(default_factory=PostProcess)
+    weights: tuple[float, ...] = ()  # of the models, where they are not alike
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it; what is off is left out, so that a new switch leaves older scores valid."""
-        return {name: value for name, value in asdict(self).items() if name != "post" or self.post}
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in ("post", "weights") or getattr(self, name)
+        }
 
     @cached_property
     def digest(self) -> str:
