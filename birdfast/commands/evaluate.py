@@ -14,7 +14,7 @@ import pandas as pd
 
 from birdfast.commands.models import find_predictor
 from birdfast.commands.tables import save_plot, write_tables
-from birdfast.commands.truth import Sides, read_truth, scores_against, window_scores
+from birdfast.commands.truth import ANNOTATED, Sides, annotated_truth, read_truth, scores_against, window_scores
 from birdfast.errors import BirdfastError
 from birdfast.evaluation import metrics
 from birdfast.evaluation.calibration import Calibration, calibration_error, reliability
@@ -121,7 +121,8 @@ def evaluate(
         an ensemble, by `blend` and `weights` as of :class:`~birdfast.inference.ensemble.Ensemble`.
     source
         A solution.csv; a BirdCLEF folder, of which the test soundscapes are scored where it has a solution.csv, else
-        its labelled soundscapes; else recordings with labels, whose windows are averaged.
+        its labelled soundscapes; Raven or Audacity labels, of which each window has the species of all annotations that
+        reach into it; else recordings with labels, whose windows are averaged.
     truth
         A csv of soundscape labels, or a solution, for the soundscapes in `source`.
     fold
@@ -147,9 +148,7 @@ def evaluate(
     if known is not None:
         what, sides = known.what, window_scores(predictor, known, post=post)
     else:
-        found = read_source(source, **(columns or {}))
-        what, recordings = _recordings(found, predictor.recipe, fold)
-        sides = _score_recordings(predictor, recordings, post)
+        what, sides = _score_source(predictor, read_source(source, **(columns or {})), fold, post)
     stored = predictor.extra.get("calibration")
     calibration = Calibration.from_dict(stored) if isinstance(stored, dict) else None
     counts = _counts(predictor.extra, sides.classes)
@@ -164,11 +163,29 @@ def _counts(extra: Mapping[str, Any], classes: list[str]) -> dict[str, int] | No
     return {name: int(counts.get(name, 0)) for name in classes} if isinstance(counts, dict) else None
 
 
+def _score_source(predictor: Any, source: Source, fold: int | None, post: PostProcess | None) -> tuple[str, Sides]:
+    """What was scored, and the scores: of annotated recordings window by window, of others recording by recording."""
+    what, recordings = _recordings(source, predictor.recipe, fold)
+    if source.layout not in ANNOTATED:
+        return what, _score_recordings(predictor, recordings, post)
+    _check_known(recordings["primary_label"], predictor.classes)
+    truth = annotated_truth(recordings, window=predictor.window, what=what)
+    return truth.what, window_scores(predictor, truth, post=post)
+
+
+def _check_known(labels: pd.Series, classes: list[str]) -> None:
+    if not labels.isin(classes).any():
+        raise BirdfastError(
+            f"none of the labels ({', '.join(labels.unique()[:3])}, ...) is a class of the model "
+            f"({', '.join(classes[:3])}, ...): it was trained on other data"
+        )
+
+
 def _recordings(source: Source, recipe: Recipe, fold: int | None) -> tuple[str, pd.DataFrame]:
     """The recordings to score, and what to call them."""
-    recordings = source.recordings
+    recordings, rows = source.recordings, "annotations" if source.layout in ANNOTATED else "recordings"
     if fold is None:
-        what = f"all {len(recordings)} recordings of {source.root or source.layout}"
+        what = f"all {len(recordings)} {rows} of {source.root or source.layout}"
         return f"{what}, including any the model was trained on (--fold K scores a held-out fold only)", recordings
     if not 0 <= fold < recipe.n_folds:
         raise BirdfastError(
@@ -178,7 +195,7 @@ def _recordings(source: Source, recipe: Recipe, fold: int | None) -> tuple[str, 
     recordings = recordings[read_headers(recordings["path"])["error"].isna().to_numpy()].reset_index(drop=True)
     held_out = recordings[split(recordings, n_folds=recipe.n_folds, fold=fold, group=recipe.group, seed=recipe.seed)]
     whose = "which the model held out" if fold == recipe.fold else f"which the model, holding out {recipe.fold}, knows"
-    return f"{len(held_out)} recordings of fold {fold} of {source.root or source.layout}, {whose}", held_out
+    return f"{len(held_out)} {rows} of fold {fold} of {source.root or source.layout}, {whose}", held_out
 
 
 def _score_recordings(predictor: Any, recordings: pd.DataFrame, post: PostProcess | None = None) -> Sides:
@@ -187,12 +204,8 @@ def _score_recordings(predictor: Any, recordings: pd.DataFrame, post: PostProces
     The rows name the window of each that the model was surest of.
     """
     index = {name: i for i, name in enumerate(predictor.classes)}
+    _check_known(recordings["primary_label"], predictor.classes)
     known = recordings["primary_label"].isin(index)
-    if not known.any():
-        raise BirdfastError(
-            f"none of the labels ({', '.join(recordings['primary_label'].unique()[:3])}, ...) is a class of the model "
-            f"({', '.join(predictor.classes[:3])}, ...): it was trained on other data"
-        )
     if not known.all():
         note(f"{(~known).sum()} of {len(known)} recordings have a label that the model does not know: left out")
     rows = recordings[known].reset_index(drop=True)

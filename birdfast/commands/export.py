@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from birdfast.commands.models import BUNDLE, find_bundle
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
 
-PICKLE = "birds.pkl"  # in the folder of a run
+PICKLE, SPLIT = "birds.pkl", "split.csv"  # in the folder of a run
 FORMATS = {
     ".safetensors": "a bundle, safe, loads without fastai",
     ".onnx": "ONNX Runtime",
@@ -36,7 +38,8 @@ def export(
     source
         Several are written as one: an ensemble, by `weights` where given.
     recordings
-        Real sound on which an ``.onnx`` or ``.xml`` must agree with PyTorch; synthetic songs unless given.
+        Real sound on which an ``.onnx`` or ``.xml`` must agree with PyTorch; unless given, the validation recordings
+        that the folder of the run names in split.csv. Where none are found, synthetic songs, and a note says so.
 
     Raises
     ------
@@ -62,7 +65,7 @@ def export(
         return str(save_bundle(model, out))
     from birdfast.inference.export import export_model
 
-    return str(export_model(model, out, recordings=list(recordings) or None))
+    return str(export_model(model, out, recordings=list(recordings) or validation_recordings(sources)))
 
 
 def _together(sources: list[Path], out: Path, recordings: Sequence[str | Path], weights: Sequence[float] | None) -> str:
@@ -76,7 +79,22 @@ def _together(sources: list[Path], out: Path, recordings: Sequence[str | Path], 
         return str(save_ensemble(models, out, weights=weights))
     from birdfast.inference.export import export_model
 
-    return str(export_model(models, out, recordings=list(recordings) or None, weights=weights))
+    known = list(recordings) or validation_recordings(sources)
+    return str(export_model(models, out, recordings=known, weights=weights))
+
+
+def validation_recordings(sources: Sequence[Path]) -> list[str] | None:
+    """Those of the first run, if any, whose recordings are still where they were: by the split.csv beside its bundle."""
+    from birdfast.inference.export import existing
+
+    for source in sources:
+        split = (source if source.is_dir() else source.parent) / SPLIT
+        if split.is_file():
+            table = pd.read_csv(split, dtype={"path": str})
+            if found := existing(table.loc[table["is_valid"], "path"]):
+                return found
+            note(f"none of the validation recordings that {split} names is there any more")
+    return None
 
 
 def _model_of(source: Path) -> Any:

@@ -22,7 +22,11 @@ def export(
     ],
     weights: Weights = None,
     check: Annotated[
-        list[Path] | None, typer.Option("--check", help="Recordings to compare with PyTorch on; synthetic songs")
+        list[Path] | None,
+        typer.Option(
+            "--check",
+            help="Recordings to compare with PyTorch on; the run's validation recordings, else synthetic songs",
+        ),
     ] = None,
 ) -> None:
     """Write a trained model, or several as one, to the format that OUT's suffix names.

@@ -18,6 +18,8 @@ from birdfast.recordings.birdclef import find_birdclef, is_birdclef, parse_row_i
 from birdfast.recordings.tables import read_source
 
 SOLUTION = "solution.csv"
+ANNOTATED = ("Raven", "Audacity")  # layouts of recordings in which a person has marked every call
+_HEARD = 0.25  # s of an annotation that a window must hold for its species to be present there; half of a shorter one
 WINDOW = 5.0  # s that a row of a solution stands for, in every BirdCLEF
 
 
@@ -105,6 +107,44 @@ def _below(folder: Path, name: str) -> Path:
 def _labelled(windows: pd.DataFrame, where: Path) -> Truth:
     n = windows["path"].nunique()
     return Truth(f"the windows of {n} labelled soundscapes ({where})", windows.set_index(INDEX), complete=False)
+
+
+def annotated_truth(annotations: pd.DataFrame, *, window: float, what: str) -> Truth:
+    """Of each window of annotated recordings, the species of all annotations that reach into it; none: no call.
+
+    Parameters
+    ----------
+    annotations
+        ``path, start_time, end_time, primary_label``, a row an annotation.
+    window
+        Length in s; windows follow each other from the start of a recording.
+    """
+    headers = read_headers(annotations["path"].unique())
+    broken = headers.loc[headers["error"].notna(), "path"].tolist()
+    if broken:
+        note(f"{len(broken)} annotated recordings cannot be read and are left out: {', '.join(broken[:3])}")
+    durations = dict(zip(headers["path"], headers["duration"], strict=True))
+    parts = []
+    for path, rows in annotations[~annotations["path"].isin(broken)].groupby("path", sort=False):
+        starts = window_starts(float(durations[path]), window=window)
+        index = pd.MultiIndex.from_arrays([[path] * len(starts), starts, starts + window], names=INDEX)
+        parts.append(pd.DataFrame({"labels": _heard(rows, starts, window)}, index=index))
+    if not parts:
+        raise BirdfastError(f"none of the {len(headers)} annotated recordings can be read: {headers['error'].iloc[0]}")
+    table = pd.concat(parts)
+    return Truth(f"the {len(table)} windows of {len(parts)} annotated recordings; {what}", table, complete=True)
+
+
+def _heard(annotations: pd.DataFrame, starts: np.ndarray, window: float) -> list[tuple[str, ...]]:
+    """The species in each window of one recording, whose windows begin at the rising `starts`."""
+    heard: list[dict[str, None]] = [{} for _ in starts]
+    for start, end, label in zip(*(annotations[name] for name in ("start_time", "end_time", "primary_label"))):
+        least = min(_HEARD, (end - start) / 2) - 1e-6
+        first = int(np.searchsorted(starts + window, start + least, side="left"))
+        last = int(np.searchsorted(starts, end - least, side="right"))
+        for labels in heard[first:last]:
+            labels[label] = None
+    return [tuple(labels) for labels in heard]
 
 
 def _solution(csv: Path, folder: Path) -> Truth:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,16 @@ from birdfast.inference.bundle_ensemble import BundleEnsemble, as_ensemble, hold
 from birdfast.inference.engines import ONNX, OPENVINO, load_engine
 from birdfast.inference.header import KEY, Header, open_seal, seal
 from birdfast.inference.jobs import Paths
-from birdfast.inference.parity import Difference, check_windows, compare
+from birdfast.inference.parity import MOST, Difference, check_windows, compare
 from birdfast.inference.writers import replacing
 from birdfast.models.losses import probabilities
+from birdfast.notes import note
+from birdfast.recordings.audio import is_audio
+from birdfast.recordings.places import is_url
 from birdfast.spectrogram.dft import MatmulLogMel
 
 Shippable = Bundle | BundleEnsemble
+SYNTHETIC, RECORDED = "synthetic songs", "real recordings"
 OPSET = 17
 TOLERANCE = 1e-4  # in probability, of an fp32 file
 
@@ -36,11 +41,12 @@ class Export:
     n_bytes: int
     n_windows: int  # compared
     worst: Difference
+    sound: str = SYNTHETIC  # what they are of
 
     def __str__(self) -> str:
         return (
-            f"{self.path} ({self.n_bytes / 1e6:.1f} MB): on {self.n_windows} windows its probabilities differ from "
-            f"PyTorch's by {self.worst.size:.1e} at most"
+            f"{self.path} ({self.n_bytes / 1e6:.1f} MB): on {self.n_windows} windows of {self.sound} its probabilities "
+            f"differ from PyTorch's by {self.worst.size:.1e} at most"
         )
 
 
@@ -58,7 +64,8 @@ def export_model(
         What :func:`~birdfast.inference.bundle.as_bundle` takes, or a list of such: one graph that averages them, by
         `weights` where given. Models with the same spectrogram share it.
     recordings
-        Real sound on which the file is compared with PyTorch before it is put in place; synthetic songs unless given.
+        Real sound on which the file is compared with PyTorch before it is put in place; unless given, a learner's
+        validation recordings. Where none are known, synthetic songs, and a note says so.
 
     Raises
     ------
@@ -69,7 +76,12 @@ def export_model(
     if out.suffix not in (ONNX, OPENVINO):
         raise unknown("format to export to", out.suffix, [ONNX, OPENVINO])
     bundle = as_shippable(model, weights=weights)
-    windows = check_windows(bundle.recipe, recordings)
+    known = recordings if recordings is not None else validation_recordings(model)
+    if known is None:
+        note(
+            "no recordings of this model are known: its file is compared with PyTorch on synthetic songs; name real ones"
+        )
+    windows = check_windows(bundle.recipe, known)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".birdfast-") as folder:
         made = write_onnx(bundle, Path(folder) / "model.onnx")
@@ -80,7 +92,22 @@ def export_model(
             raise BirdfastError(
                 f"{out} was not written: its probabilities differ from PyTorch's by more than {TOLERANCE:g}. {worst}"
             )
-        return Export(out, put_in_place(made, out), len(windows), worst)
+        return Export(out, put_in_place(made, out), len(windows), worst, SYNTHETIC if known is None else RECORDED)
+
+
+def validation_recordings(model: Any) -> list[str] | None:
+    """Those of a learner that are still where they were; None for a model that knows of none."""
+    clips = getattr(getattr(model, "dls", None), "clips", None)
+    if clips is None:
+        return None
+    return existing(clips.loc[clips["is_valid"].astype(bool), "path"])
+
+
+def existing(paths: Iterable[str]) -> list[str] | None:
+    """Those of the recordings that are there, each once and as many as are compared; None if none is."""
+    local = (path for path in dict.fromkeys(map(str, paths)) if is_audio(path) and not is_url(path))
+    there = (path for path in local if Path(path).is_file())
+    return list(islice(there, MOST)) or None
 
 
 def put_in_place(made: Path, out: Path) -> int:
