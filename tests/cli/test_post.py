@@ -39,4 +39,4 @@ def test_predict_and_evaluate_take_them(birdfast, trained, tiny_birds, tmp_path)
     assert np.abs(plain.probabilities - switched.probabilities).max() > 1e-3
     assert "scored all 30 recordings" in birdfast("evaluate", trained, tiny_birds, *switches).stdout
     refused = birdfast("evaluate", tmp_path / "scores.csv", tiny_birds, *switches, code=1)
-    assert "post-process where they are made" in refused.stderr
+    assert "post-process and blend where they are made" in refused.stderr
