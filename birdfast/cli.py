@@ -10,6 +10,23 @@ from typing import Annotated
 import typer
 
 from birdfast import __version__
+from birdfast.commands.arguments import (
+    KNOBS,
+    RECIPE_HELP,
+    AsJson,
+    AudioRoot,
+    Author,
+    Backbone,
+    BackboneWeights,
+    Cache,
+    CacheDir,
+    File,
+    FoldColumn,
+    Label,
+    SourceArg,
+    Workers,
+)
+from birdfast.commands.evaluate_cli import evaluate
 from birdfast.commands.folds import folds, pseudo
 from birdfast.commands.ladder import ladder
 from birdfast.commands.options import (
@@ -21,9 +38,11 @@ from birdfast.commands.options import (
     resumed_recipe,
     source_words,
 )
+from birdfast.commands.predict_cli import predict
 from birdfast.commands.shell import INTERRUPTED, Commands, exported_line, listing, score_lines
+from birdfast.commands.ship_cli import budget, export
 from birdfast.errors import BirdfastError
-from birdfast.recipe import RECIPES, get_recipe
+from birdfast.recipe import get_recipe
 
 app = typer.Typer(
     cls=Commands,
@@ -35,42 +54,6 @@ app = typer.Typer(
     help="Train, judge and ship classifiers of bird calls. In this order: synth (or your own recordings), doctor, "
     "train, evaluate, predict. `birdfast COMMAND --help` shows an example of each.",
 )
-
-RECIPE_HELP = f"{', '.join(RECIPES)}, or a .toml or .json file"
-COLUMNS, KNOBS, MACHINE = "Columns of a csv", "Knobs of the recipe", "Machine"
-WINDOWS, EVENTS, SPECIES = "Windows", "Events", "Species"
-
-SourceArg = Annotated[
-    str,
-    typer.Argument(
-        metavar="SOURCE",
-        help="BirdCLEF folder (or its name on Kaggle), folder per class, csv, Raven or Audacity labels",
-    ),
-]
-ModelArg = Annotated[Path, typer.Argument(metavar="MODEL", help="A bundle (.safetensors), or the folder of a run")]
-File = Annotated[str | None, typer.Option("--file", help="Column of file names", rich_help_panel=COLUMNS)]
-Label = Annotated[str | None, typer.Option("--label", help="Column of labels", rich_help_panel=COLUMNS)]
-Author = Annotated[str | None, typer.Option("--author", help="Column of recordists", rich_help_panel=COLUMNS)]
-FoldColumn = Annotated[
-    str | None,
-    typer.Option("--fold-column", help="Column of official folds; none: split anew", rich_help_panel=COLUMNS),
-]
-AudioRoot = Annotated[
-    str | None,
-    typer.Option("--audio-root", help="Folder that the file names are relative to", rich_help_panel=COLUMNS),
-]
-Backbone = Annotated[str | None, typer.Option("--backbone", help="Any timm name", rich_help_panel=KNOBS)]
-Weights = Annotated[str | None, typer.Option("--weights", help="pretrained, random or a file", rich_help_panel=KNOBS)]
-BatchSize = Annotated[int, typer.Option(min=1, help="Windows a pass of the model", rich_help_panel=MACHINE)]
-Workers = Annotated[
-    int | None, typer.Option("--workers", min=0, help="Processes (train) or threads that read", rich_help_panel=MACHINE)
-]
-Cache = Annotated[
-    str | None,
-    typer.Option("--cache", help="waveform: decode each recording once, or spectrogram", rich_help_panel=MACHINE),
-]
-CacheDir = Annotated[Path, typer.Option("--cache-dir", help="Folder of the caches", rich_help_panel=MACHINE)]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON on standard output, and nothing else there")]
 
 
 def _version(value: bool) -> None:
@@ -123,7 +106,7 @@ def doctor(
     recipe: Annotated[str, typer.Option("--recipe", "-r", help=RECIPE_HELP)] = "improved",
     sample: Annotated[int, typer.Option(min=1, help="Recordings to decode in full; the headers of all are read")] = 200,
     backbone: Backbone = None,
-    weights: Weights = None,
+    weights: BackboneWeights = None,
     as_json: AsJson = False,
     file: File = None,
     label: Label = None,
@@ -167,7 +150,7 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Passes over the data", rich_help_panel=KNOBS)] = None,
     batch_size: Annotated[int | None, typer.Option(help="Clips a step", rich_help_panel=KNOBS)] = None,
     backbone: Backbone = None,
-    weights: Weights = None,
+    weights: BackboneWeights = None,
     fold: Annotated[int | None, typer.Option(help="The fold to validate on", rich_help_panel=KNOBS)] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same run (on CPU)", rich_help_panel=KNOBS)] = None,
     set_: Annotated[
@@ -253,192 +236,8 @@ def cache(
     typer.echo(f"next: birdfast train {source_words(source, columns | where)}{sets}")
 
 
-@app.command()
-def evaluate(
-    model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="A bundle, the folder of a run, or a csv of scores or a submission")
-    ],
-    source: Annotated[
-        str,
-        typer.Argument(metavar="SOURCE", help="Where the truth is: BirdCLEF folder, solution.csv, labelled recordings"),
-    ],
-    truth: Annotated[
-        Path | None, typer.Option(help="Solution or soundscape labels for the soundscapes in SOURCE")
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for index.html, tables and plots")] = None,
-    fold: Annotated[int | None, typer.Option(help="Score the recordings of one fold of SOURCE only")] = None,
-    batch_size: BatchSize = 16,
-    workers: Workers = None,
-    file: File = None,
-    label: Label = None,
-    author: Author = None,
-    fold_column: FoldColumn = None,
-    audio_root: AudioRoot = None,
-) -> None:
-    """Score a model, or a csv that it wrote, against what is known.
-
-    A BirdCLEF folder is scored by the truth of its test soundscapes (solution.csv) if it has one, else by its labelled
-    soundscapes; any other source by its recordings, windows averaged. What was scored is the first line of the answer.
-
-    Example: `birdfast evaluate runs/first data/birdclef --out report`
-    """
-    from birdfast.commands.evaluate import evaluate as judge
-
-    columns = read_columns(file, label, author, fold_column, audio_root)
-    options = {"truth": truth, "fold": fold, "columns": columns, "batch_size": batch_size, "workers": workers}
-    result = judge(model, source, **options)  # type: ignore[arg-type]
-    scorable = int(result.per_class["auc"].notna().sum())
-    typer.echo(f"scored {result.what}")
-    typer.echo(f"{len(result.targets)} rows, {scorable} of {len(result.classes)} classes can be ranked")
-    typer.echo(score_lines(result.summary))
-    errors = ", ".join(f"{value:.4f} {name}" for name, value in result.calibration_errors.items())
-    typer.echo(f"  calibration error {errors}")
-    if out:
-        typer.echo(f"everything is in {result.write(out)}:\n{listing(out)}")
-
-
-app.command()(ladder)
-
-
-@app.command()
-def predict(
-    words: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="MODEL... PATHS...", help="Bundles or runs (several: their mean), then recordings, folders"
-        ),
-    ],
-    out: Annotated[
-        str, typer.Option("--out", "-o", help="A folder or its URL; a .csv for scores alone")
-    ] = "predictions.csv",
-    submission: Annotated[
-        Path | None, typer.Option(help="A sample_submission.csv whose rows and columns to fill")
-    ] = None,
-    step: Annotated[
-        float | None,
-        typer.Option(help="Seconds from window to window; less than a window: overlap", rich_help_panel=WINDOWS),
-    ] = None,
-    last: Annotated[
-        str, typer.Option(help="The last, partial window: pad, drop, or shift it back", rich_help_panel=WINDOWS)
-    ] = "pad",
-    average: Annotated[
-        bool, typer.Option("--average", help="Average overlapping windows, a row a step", rich_help_panel=WINDOWS)
-    ] = False,
-    as_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--as", help="csv, events (unless given), raven, audacity, flac, wav; repeat", rich_help_panel=EVENTS
-        ),
-    ] = None,
-    threshold: Annotated[
-        str | None,
-        typer.Option(help="A number (0.5), f1 or precision as fitted in training, or a csv", rich_help_panel=EVENTS),
-    ] = None,
-    top_k: Annotated[
-        int | None, typer.Option(help="The K likeliest species of a window", rich_help_panel=EVENTS)
-    ] = None,
-    gap: Annotated[
-        float | None, typer.Option(help="Seconds between windows that are still one event", rich_help_panel=EVENTS)
-    ] = None,
-    merge: Annotated[bool, typer.Option(help="Consecutive windows are one event", rich_help_panel=EVENTS)] = True,
-    context: Annotated[float, typer.Option(help="Seconds around an event's sound", rich_help_panel=EVENTS)] = 0.0,
-    calibrate: Annotated[
-        bool, typer.Option("--calibrate", help="Probabilities as calibrated in training", rich_help_panel=SPECIES)
-    ] = False,
-    keep: Annotated[
-        str | None, typer.Option(help="Species wanted: a text file, or names with commas", rich_help_panel=SPECIES)
-    ] = None,
-    drop: Annotated[str | None, typer.Option(help="Species not wanted, likewise", rich_help_panel=SPECIES)] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="A name the model does not know is an error", rich_help_panel=SPECIES)
-    ] = False,
-    engine: Annotated[str, typer.Option(help="local, or ray for a cluster", rich_help_panel=MACHINE)] = "local",
-    batch_size: BatchSize = 4,  # less memory, and as fast on a CPU
-    workers: Workers = None,
-) -> None:
-    """Score recordings of any length, window by window, into a folder: Parquet, events, selection tables, sound.
-
-    Killed and typed again it goes on where it was; what changed is scored anew. Recordings that cannot be read are
-    listed in errors.csv. With --submission it writes what Kaggle takes.
-
-    Example: `birdfast predict runs/first soundscapes/ --out results --as raven --threshold f1`
-    """
-    from birdfast.commands.predict import PredictOptions, ViewOptions, split_words
-    from birdfast.commands.predict import predict as score
-
-    how = PredictOptions(step, last, engine, batch_size, workers)
-    view = ViewOptions(keep, drop, strict, threshold, top_k, gap, merge, calibrate, average)
-    try:
-        models, paths = split_words(words)
-        said = score(models, paths, out, submission=submission, formats=as_ or (), context=context, how=how, view=view)
-    except KeyboardInterrupt:
-        kept = "" if out.endswith(".csv") else "; what is done is kept, the same command goes on"
-        typer.echo(f"\nbirdfast: stopped{kept}", err=True)
-        raise typer.Exit(INTERRUPTED) from None
-    if said:
-        typer.echo(said)
-
-
-@app.command()
-def export(
-    source: Annotated[
-        Path, typer.Argument(metavar="RUN", help="Folder of a run, a bundle (.safetensors), or a learner's .pkl")
-    ],
-    out: Annotated[
-        Path,
-        typer.Argument(
-            metavar="OUT",
-            help=".safetensors (safe, needs no fastai), .onnx (ONNX Runtime), .xml (OpenVINO), .pkl (load_learner)",
-        ),
-    ],
-    check: Annotated[
-        list[Path] | None, typer.Option("--check", help="Recordings to compare with PyTorch on; synthetic songs")
-    ] = None,
-) -> None:
-    """Write a trained model to the format that OUT's suffix names.
-
-    An .onnx or .xml takes waveforms and gives probabilities, the spectrogram is inside; it is written only if its
-    probabilities agree with PyTorch's to 1e-4. A .pkl of strangers can run any code: prefer .safetensors.
-
-    Example: `birdfast export runs/first birds.onnx --check data/birdclef/test_soundscapes`
-    """
-    from birdfast.commands.export import export as write
-
-    typer.echo(f"wrote {write(source, out, recordings=check or ())}")
-
-
-@app.command()
-def budget(
-    model: ModelArg,
-    files: Annotated[int, typer.Option(help="Soundscapes to score")] = 700,
-    minutes: Annotated[float, typer.Option(help="Length of each, in minutes")] = 1.0,
-    limit: Annotated[float, typer.Option(help="Time limit, in minutes")] = 90.0,
-    on: Annotated[
-        list[Path] | None, typer.Option("--on", help="Soundscapes to measure with; noise is made unless given")
-    ] = None,
-    batch_size: BatchSize = 16,
-    workers: Workers = None,
-) -> None:
-    """Measure a model here, and say whether a submission with it fits the time limit, and how many such models do.
-
-    Exit status 1 if one does not fit.
-
-    Example: `birdfast budget birds.onnx --files 700 --minutes 1 --limit 90`
-    """
-    from birdfast.commands.budget import budget as measure
-
-    found = measure(
-        model,
-        files=files,
-        minutes=minutes,
-        limit=limit,
-        recordings=on or (),
-        batch_size=batch_size,
-        workers=workers,
-    )
-    typer.echo(str(found))
-    if not found.fits:
-        raise typer.Exit(1)
+for command in (evaluate, ladder, predict, export, budget):
+    app.command()(command)
 
 
 def main() -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
+from typing import Any
 
 import numpy as np
 import soundfile
 
-from birdfast.commands.models import find_bundle
+from birdfast.commands.models import find_predictor
 from birdfast.errors import BirdfastError
 
 SPARE = 0.2  # of the limit that is left free: the notebook's machine may be slower than this one
@@ -25,20 +28,28 @@ class Budget:
     """What was measured here, and what follows for `files` of `minutes` each."""
 
     load: float  # s, from nothing to a model that is ready
-    an_hour: float  # s for one hour of sound
+    an_hour: float  # s for one hour of sound, decoded and scored
+    model_an_hour: float  # s of it that the model runs: what one more of an ensemble costs, which decodes once
     files: int
     minutes: float  # of a file
     limit: float  # minutes
 
     @property
+    def hours(self) -> float:
+        """Of sound in all files."""
+        return self.files * self.minutes / 60
+
+    @property
     def needed(self) -> float:
         """Minutes for all files."""
-        return (self.load + self.an_hour * self.files * self.minutes / 60) / 60
+        return (self.load + self.an_hour * self.hours) / 60
 
     @property
     def models(self) -> int:
-        """How many such models fit one after the other, with some time to spare."""
-        return math.floor(self.limit * (1 - SPARE) / self.needed)
+        """How many such models fit as an ensemble, with some time to spare."""
+        left = self.limit * (1 - SPARE) - self.needed
+        one_more = (self.load + self.model_an_hour * self.hours) / 60
+        return 0 if left < 0 else 1 + math.floor(left / one_more)
 
     @property
     def fits(self) -> bool:
@@ -49,13 +60,36 @@ class Budget:
         verdict = f"fits {self.limit:g} minutes" if self.fits else f"does NOT fit {self.limit:g} minutes"
         return (
             f"{self.files:,} files of {self.minutes:g} min need {self.needed:.1f} min on this machine: it {verdict}\n"
-            f"{self.models} such models fit with {SPARE:.0%} to spare; measured: {self.load:.1f} s to load, "
-            f"{60 / self.an_hour:.2f} recording-hours a minute"
+            f"{self.models} such models fit as an ensemble, with {SPARE:.0%} to spare; measured: {self.load:.1f} s to load, "
+            f"{60 / self.an_hour:.2f} recording-hours a minute, {self.model_an_hour / self.an_hour:.0%} of the time in the "
+            "model, the rest decoding, which an ensemble shares"
         )
 
 
+class _Watched:
+    """An engine whose time is taken: that of a batch, divided by how many are run at once."""
+
+    def __init__(self, engine: Any) -> None:
+        self.engine, self.seconds, self._lock, self._lanes = engine, 0.0, Lock(), 1
+        self.name, self.device = engine.name, engine.device
+        self.classes, self.recipe, self.extra = engine.classes, engine.recipe, engine.extra
+
+    @contextmanager
+    def lanes(self) -> Iterator[Any]:
+        with self.engine.lanes() as lanes:
+            self._lanes = lanes.n
+            yield lanes
+
+    def run(self, batch: Any) -> Any:
+        started = time.perf_counter()
+        scores = self.engine.run(batch)
+        with self._lock:
+            self.seconds += (time.perf_counter() - started) / self._lanes
+        return scores
+
+
 def budget(
-    model: str | Path,
+    model: str | Path | Sequence[str | Path],
     *,
     files: int = 700,
     minutes: float = 1.0,
@@ -64,7 +98,7 @@ def budget(
     batch_size: int = 16,
     workers: int | None = None,
 ) -> Budget:
-    """Measure a model on this machine, from decoding to scores.
+    """Measure a model on this machine, from decoding to scores; of several, their ensemble.
 
     Parameters
     ----------
@@ -81,22 +115,21 @@ def budget(
     for name, value in {"files": files, "minutes": minutes, "limit": limit}.items():
         if not value > 0:
             raise BirdfastError(f"--{name} must be above 0, not {value}")
-    path = find_bundle(model)
     started = time.perf_counter()
-    from birdfast.inference.predictor import Predictor  # part of what loading costs
-
-    predictor = Predictor(path, batch_size=batch_size, workers=workers)
+    predictor = find_predictor(model, batch_size=batch_size, workers=workers)
     load = time.perf_counter() - started
+    predictor.engine = watch = _Watched(predictor.engine)
     with TemporaryDirectory(prefix="birdfast-") as folder:
         paths = [str(file) for file in recordings] or _noise(Path(folder), minutes)
         table = predictor.predict(paths, progress=False)  # warms up
-        hours = len(table) * predictor.recipe.scored / 3600
-        started, passes = time.perf_counter(), 0
+        hours = len(table) * predictor.window / 3600
+        started, passes, watch.seconds = time.perf_counter(), 0, 0.0
         while passes == 0 or time.perf_counter() - started < _LEAST:
             predictor.predict(paths, progress=False)
             passes += 1
-        an_hour = (time.perf_counter() - started) / (passes * hours)
-    return Budget(load, an_hour, files, minutes, limit)
+        measured = (time.perf_counter() - started, watch.seconds)
+    an_hour, model_an_hour = (seconds / (passes * hours) for seconds in measured)
+    return Budget(load, an_hour, model_an_hour, files, minutes, limit)
 
 
 def _noise(folder: Path, minutes: float, n_files: int = 4) -> list[str]:

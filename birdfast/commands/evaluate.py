@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from birdfast.commands.models import find_bundle
+from birdfast.commands.models import find_predictor
 from birdfast.commands.tables import save_plot, write_tables
-from birdfast.commands.truth import Sides, read_truth, scores_against, window_scores
+from birdfast.commands.truth import ANNOTATED, Sides, annotated_truth, read_truth, scores_against, window_scores
 from birdfast.errors import BirdfastError
 from birdfast.evaluation import metrics
 from birdfast.evaluation.calibration import Calibration, calibration_error, reliability
 from birdfast.evaluation.levels import level_table
 from birdfast.evaluation.report import average_by, per_class_table
+from birdfast.inference.postprocess import PostProcess
 from birdfast.notes import note
 from birdfast.recipe import Recipe
 from birdfast.recordings.audio import read_headers
@@ -100,12 +101,15 @@ class Evaluation:
 
 
 def evaluate(
-    model: str | Path,
+    model: str | Path | Sequence[str | Path],
     source: str | Path,
     *,
     truth: str | Path | None = None,
     fold: int | None = None,
     columns: Mapping[str, Any] | None = None,
+    post: PostProcess | None = None,
+    blend: str = "mean",
+    weights: Sequence[float] | None = None,
     batch_size: int = 16,
     workers: int | None = None,
 ) -> Evaluation:
@@ -114,33 +118,38 @@ def evaluate(
     Parameters
     ----------
     model
-        A bundle, the folder of a run, or a csv: a submission, or the scores of `birdfast predict`.
+        A bundle, the folder of a run, or a csv: a submission, or the scores of `birdfast predict`. Several models are
+        an ensemble, by `blend` and `weights` as of :class:`~birdfast.inference.ensemble.Ensemble`.
     source
         A solution.csv; a BirdCLEF folder, of which the test soundscapes are scored where it has a solution.csv, else
-        its labelled soundscapes; else recordings with labels, whose windows are averaged.
+        its labelled soundscapes; Raven or Audacity labels, of which each window has the species of all annotations that
+        reach into it; else recordings with labels, whose windows are averaged.
     truth
         A csv of soundscape labels, or a solution, for the soundscapes in `source`.
     fold
         Score the recordings of this fold alone, by the split of the model's recipe.
+    post
+        As for :meth:`~birdfast.inference.predictor.Predictor.predict`; nothing for a csv.
 
     Raises
     ------
     BirdfastError
         If there is nothing to score, or scores and truth do not go together.
     """
-    if Path(model).suffix == ".csv":
-        what, sides = scores_against(Path(model), Path(truth or source), columns=columns)
+    models = [model] if isinstance(model, (str, Path)) else list(model)
+    if Path(models[0]).suffix == ".csv":
+        if post or len(models) > 1:
+            raise BirdfastError(
+                f"{models[0]} holds scores: post-process and blend where they are made, in birdfast predict"
+            )
+        what, sides = scores_against(Path(models[0]), Path(truth or source), columns=columns)
         return Evaluation(what, sides.targets, sides.probabilities, sides.classes, rows=sides.rows)
-    from birdfast.inference.predictor import Predictor
-
-    predictor = Predictor(find_bundle(model), batch_size=batch_size, workers=workers)
+    predictor = find_predictor(models, batch_size=batch_size, workers=workers, blend=blend, weights=weights)
     known = read_truth(source, truth, columns=columns) if fold is None else None
     if known is not None:
-        what, sides = known.what, window_scores(predictor, known)
+        what, sides = known.what, window_scores(predictor, known, post=post)
     else:
-        found = read_source(source, **(columns or {}))
-        what, recordings = _recordings(found, predictor.recipe, fold)
-        sides = _score_recordings(predictor, recordings)
+        what, sides = _score_source(predictor, read_source(source, **(columns or {})), fold, post)
     stored = predictor.extra.get("calibration")
     calibration = Calibration.from_dict(stored) if isinstance(stored, dict) else None
     counts = _counts(predictor.extra, sides.classes)
@@ -155,11 +164,29 @@ def _counts(extra: Mapping[str, Any], classes: list[str]) -> dict[str, int] | No
     return {name: int(counts.get(name, 0)) for name in classes} if isinstance(counts, dict) else None
 
 
+def _score_source(predictor: Any, source: Source, fold: int | None, post: PostProcess | None) -> tuple[str, Sides]:
+    """What was scored, and the scores: of annotated recordings window by window, of others recording by recording."""
+    what, recordings = _recordings(source, predictor.recipe, fold)
+    if source.layout not in ANNOTATED:
+        return what, _score_recordings(predictor, recordings, post)
+    _check_known(recordings["primary_label"], predictor.classes)
+    truth = annotated_truth(recordings, window=predictor.window, what=what)
+    return truth.what, window_scores(predictor, truth, post=post)
+
+
+def _check_known(labels: pd.Series, classes: list[str]) -> None:
+    if not labels.isin(classes).any():
+        raise BirdfastError(
+            f"none of the labels ({', '.join(labels.unique()[:3])}, ...) is a class of the model "
+            f"({', '.join(classes[:3])}, ...): it was trained on other data"
+        )
+
+
 def _recordings(source: Source, recipe: Recipe, fold: int | None) -> tuple[str, pd.DataFrame]:
     """The recordings to score, and what to call them."""
-    recordings = source.recordings
+    recordings, rows = source.recordings, "annotations" if source.layout in ANNOTATED else "recordings"
     if fold is None:
-        what = f"all {len(recordings)} recordings of {source.root or source.layout}"
+        what = f"all {len(recordings)} {rows} of {source.root or source.layout}"
         return f"{what}, including any the model was trained on (--fold K scores a held-out fold only)", recordings
     if not 0 <= fold < recipe.n_folds:
         raise BirdfastError(
@@ -170,27 +197,23 @@ def _recordings(source: Source, recipe: Recipe, fold: int | None) -> tuple[str, 
     recordings = recordings[read_headers(recordings["path"])["error"].isna().to_numpy()].reset_index(drop=True)
     held_out = recordings[split(recordings, n_folds=recipe.n_folds, fold=fold, group=recipe.group, seed=recipe.seed)]
     whose = "which the model held out" if fold == recipe.fold else f"which the model, holding out {recipe.fold}, knows"
-    return f"{len(held_out)} recordings of fold {fold} of {source.root or source.layout}, {whose}", held_out
+    return f"{len(held_out)} {rows} of fold {fold} of {source.root or source.layout}, {whose}", held_out
 
 
-def _score_recordings(predictor: Any, recordings: pd.DataFrame) -> Sides:
+def _score_recordings(predictor: Any, recordings: pd.DataFrame, post: PostProcess | None = None) -> Sides:
     """Class index ``(n,)`` and averaged probabilities ``(n, n_classes)`` of each recording that can be read.
 
     The rows name the window of each that the model was surest of.
     """
     index = {name: i for i, name in enumerate(predictor.classes)}
+    _check_known(recordings["primary_label"], predictor.classes)
     known = recordings["primary_label"].isin(index)
-    if not known.any():
-        raise BirdfastError(
-            f"none of the labels ({', '.join(recordings['primary_label'].unique()[:3])}, ...) is a class of the model "
-            f"({', '.join(predictor.classes[:3])}, ...): it was trained on other data"
-        )
     if not known.all():
         note(f"{(~known).sum()} of {len(known)} recordings have a label that the model does not know: left out")
     rows = recordings[known].reset_index(drop=True)
     whole = bool(rows[["start_time", "end_time"]].isna().all(axis=None))  # then full windows, as in validation
     paths, max_bad = rows["path"].unique().tolist(), predictor.recipe.max_bad
-    windows = predictor.predict(paths, last="drop" if whole else "pad", max_bad=max_bad)
+    windows = predictor.predict(paths, last="drop" if whole else "pad", post=post, max_bad=max_bad)
     row, column = _windows_of(rows, windows)
     if len(unscored := set(rows.index) - set(row)):
         note(f"{len(unscored)} of {len(rows)} recordings have no scores: left out")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from birdfast.errors import BirdfastError
 
@@ -27,3 +29,21 @@ def find_bundle(model: str | Path) -> Path:
         out = path.with_suffix(".safetensors")
         raise BirdfastError(f"{path} is a pickle: make a bundle of it first, birdfast export {path} {out}")
     return path
+
+
+def find_predictor(models: str | Path | Sequence[str | Path], **options: Any) -> Any:
+    """The predictor of a bundle or the folder of a run, the ensemble of several."""
+    from birdfast.inference.ensemble import load_predictor
+
+    members = [models] if isinstance(models, (str, Path)) else models
+    return load_predictor([find_bundle(member) for member in members], **options)
+
+
+def read_weights(text: str | None) -> list[float] | None:
+    """What each of several models counts, as typed with commas."""
+    if text is None:
+        return None
+    try:
+        return [float(weight) for weight in text.split(",")]
+    except ValueError:
+        raise BirdfastError(f"--weights takes a number for each model, with commas, as 0.8,0.2, not {text!r}") from None

@@ -10,9 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from birdfast.commands.models import BUNDLE, find_bundle
+from birdfast.commands.models import BUNDLE, find_bundle, find_predictor
 from birdfast.commands.view import ViewOptions, make_view
 from birdfast.errors import BirdfastError
+from birdfast.inference.postprocess import PostProcess
 from birdfast.notes import note
 from birdfast.recordings.places import absolute, is_url
 
@@ -28,6 +29,14 @@ class PredictOptions:
     engine: str = "local"
     batch_size: int = 4
     workers: int | None = None
+    post: PostProcess | None = None
+    blend: str = "mean"
+    weights: Sequence[float] | None = None
+
+    @property
+    def of_ensemble(self) -> dict[str, Any]:
+        """For :func:`~birdfast.inference.ensemble.load_predictor`."""
+        return {"blend": self.blend, "weights": self.weights}
 
 
 def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -92,15 +101,13 @@ def predict(
 def _submission(
     models: list[Path], paths: Sequence[str | Path], out: str, sample: str | Path, how: PredictOptions, *, plain: bool
 ) -> str:
-    from birdfast.inference.ensemble import load_predictor
-
     if len(paths) != 1 or not plain or how.engine != "local":
         raise BirdfastError(
             "a submission is made of one folder of soundscapes, in windows and classes that the sample gives: leave out "
             "--step, --last, --as, --engine, and what chooses species, thresholds or averages"
         )
-    predictor = load_predictor(models, batch_size=how.batch_size, workers=how.workers)
-    predictor.submission(paths[0], sample, out)
+    predictor = find_predictor(models, batch_size=how.batch_size, workers=how.workers, **how.of_ensemble)
+    predictor.submission(paths[0], sample, out, post=how.post)
     _list_errors(predictor.errors, Path(out))
     return ""  # it has said so itself
 
@@ -138,6 +145,8 @@ def _one_csv(
     from birdfast.inference.writers import appending
 
     view, _ = make_view(options, models, how.step)
+    if how.blend == "rank":
+        return _ranked_csv(models, paths, out, how, view)
     rows = 0
     with TemporaryDirectory(prefix="birdfast-") as folder:
         result = _job(folder, models, paths, how)
@@ -151,6 +160,22 @@ def _one_csv(
     return f"wrote {rows} rows to {out}"
 
 
+def _ranked_csv(models: list[Path], paths: Sequence[str | Path], out: str, how: PredictOptions, view: Any) -> str:
+    """In memory: ranks compare all windows."""
+    from birdfast.inference.writers import write_csv
+
+    if how.engine != "local":
+        raise BirdfastError(
+            "--blend rank compares the windows of all recordings: leave out --engine, or blend the mean"
+        )
+    predictor = find_predictor(models, batch_size=how.batch_size, workers=how.workers, **how.of_ensemble)
+    options: dict[str, Any] = {"step": how.step, "last": how.last, "post": how.post}
+    scores = view.scores(predictor.predict(_one_or_all(paths), **options))
+    write_csv(scores, out)
+    _list_errors(predictor.errors, Path(out))
+    return f"wrote {len(scores)} rows to {out}"
+
+
 def _job(out: str, models: list[Path], paths: Sequence[str | Path], how: PredictOptions) -> Any:
     from birdfast.inference.run import predict_into
 
@@ -160,9 +185,11 @@ def _job(out: str, models: list[Path], paths: Sequence[str | Path], how: Predict
         _one_or_all(paths),
         step=how.step,
         last=how.last,  # type: ignore[arg-type]
+        post=how.post,
         engine=how.engine,  # type: ignore[arg-type]
         batch_size=how.batch_size,
         workers=how.workers,
+        **how.of_ensemble,
     )
 
 

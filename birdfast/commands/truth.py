@@ -18,6 +18,8 @@ from birdfast.recordings.birdclef import find_birdclef, is_birdclef, parse_row_i
 from birdfast.recordings.tables import read_source
 
 SOLUTION = "solution.csv"
+ANNOTATED = ("Raven", "Audacity")  # layouts of recordings in which a person has marked every call
+_HEARD = 0.25  # s of an annotation that a window must hold for its species to be present there; half of a shorter one
 WINDOW = 5.0  # s that a row of a solution stands for, in every BirdCLEF
 
 
@@ -107,6 +109,44 @@ def _labelled(windows: pd.DataFrame, where: Path) -> Truth:
     return Truth(f"the windows of {n} labelled soundscapes ({where})", windows.set_index(INDEX), complete=False)
 
 
+def annotated_truth(annotations: pd.DataFrame, *, window: float, what: str) -> Truth:
+    """Of each window of annotated recordings, the species of all annotations that reach into it; none: no call.
+
+    Parameters
+    ----------
+    annotations
+        ``path, start_time, end_time, primary_label``, a row an annotation.
+    window
+        Length in s; windows follow each other from the start of a recording.
+    """
+    headers = read_headers(annotations["path"].unique())
+    broken = headers.loc[headers["error"].notna(), "path"].tolist()
+    if broken:
+        note(f"{len(broken)} annotated recordings cannot be read and are left out: {', '.join(broken[:3])}")
+    durations = dict(zip(headers["path"], headers["duration"], strict=True))
+    parts = []
+    for path, rows in annotations[~annotations["path"].isin(broken)].groupby("path", sort=False):
+        starts = window_starts(float(durations[path]), window=window)
+        index = pd.MultiIndex.from_arrays([[path] * len(starts), starts, starts + window], names=INDEX)
+        parts.append(pd.DataFrame({"labels": _heard(rows, starts, window)}, index=index))
+    if not parts:
+        raise BirdfastError(f"none of the {len(headers)} annotated recordings can be read: {headers['error'].iloc[0]}")
+    table = pd.concat(parts)
+    return Truth(f"the {len(table)} windows of {len(parts)} annotated recordings; {what}", table, complete=True)
+
+
+def _heard(annotations: pd.DataFrame, starts: np.ndarray, window: float) -> list[tuple[str, ...]]:
+    """The species in each window of one recording, whose windows begin at the rising `starts`."""
+    heard: list[dict[str, None]] = [{} for _ in starts]
+    for start, end, label in zip(*(annotations[name] for name in ("start_time", "end_time", "primary_label"))):
+        least = min(_HEARD, (end - start) / 2) - 1e-6
+        first = int(np.searchsorted(starts + window, start + least, side="left"))
+        last = int(np.searchsorted(starts, end - least, side="right"))
+        for labels in heard[first:last]:
+            labels[label] = None
+    return [tuple(labels) for labels in heard]
+
+
 def _solution(csv: Path, folder: Path) -> Truth:
     table = read_solution(csv)
     files = get_audio_files(folder)
@@ -147,12 +187,13 @@ def read_solution(csv: Path) -> pd.DataFrame:
     return table.astype(float)
 
 
-def window_scores(predictor: Any, truth: Truth) -> Sides:
-    """Let the model score the windows of the truth."""
+def window_scores(predictor: Any, truth: Truth, *, post: Any = None) -> Sides:
+    """Let the model score the windows of the truth, with the switches `post` of its predict."""
     table = truth.multi_hot(predictor.classes)
     paths = table.index.unique("path").tolist()
     length = float(np.median(table.index.get_level_values("end_time") - table.index.get_level_values("start_time")))
-    scores = predictor.predict(paths) if _equal(length, predictor.recipe.scored) else _around(predictor, paths, length)
+    same = _equal(length, predictor.window)
+    scores = predictor.predict(paths, post=post) if same else _around(predictor, paths, length, post)
     return _join(scores, table, truth)
 
 
@@ -160,11 +201,11 @@ def _equal(a: float, b: float) -> bool:
     return abs(a - b) < 1e-6
 
 
-def _around(predictor: Any, paths: list[str], length: float) -> pd.DataFrame:
+def _around(predictor: Any, paths: list[str], length: float, post: Any) -> pd.DataFrame:
     """Scores of windows of `length` s by a model that hears longer or shorter ones: that whose middle is nearest."""
-    duration = predictor.recipe.scored
+    duration = predictor.window
     note(f"the model hears {duration:g} s: each {length:g} s of the truth is scored by the window around its middle")
-    dense = predictor.predict(paths, step=length / 2)
+    dense = predictor.predict(paths, step=length / 2, post=post)
     durations = read_headers(paths).set_index("path")["duration"]
     parts, keys = [], []
     for path, group in dense.groupby(level="path", sort=False):

@@ -54,7 +54,7 @@ def make_view(options: ViewOptions, models: Sequence[Path], step: float | None) 
         classes=classes,
         thresholds=_thresholds(options, classes, calibration),
         calibrate=calibration.apply if calibration and options.calibrate else None,
-        average=(step or first.recipe.scored) if options.average else None,
+        average=(step or first.window) if options.average else None,
         top_k=options.top_k,
         gap=(options.gap or 0.0) if options.merge else None,
     ), first.recipe

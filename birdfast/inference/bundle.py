@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from birdfast.errors import BirdfastError
-from birdfast.inference.header import KEY, Header, check_seal, made_by, open_seal, read_header_json, seal
+from birdfast.inference.header import ENSEMBLE_KEY, KEY, Header, check_seal, made_by, open_seal, read_header_json, seal
 from birdfast.inference.writers import replacing
 from birdfast.recipe import Recipe
 
@@ -52,8 +52,7 @@ def save_bundle(learn: Any, path: str | Path) -> Path:
     if path.suffix != SUFFIX:
         raise BirdfastError(f"a bundle's name ends in {SUFFIX}: save to {path.with_suffix(SUFFIX)}, not {path}")
     bundle = as_bundle(learn)
-    weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in bundle.model.state_dict().items()}
-    _check_weights(weights, bundle)
+    weights = checked_weights(bundle)
     header = Header(bundle.classes, bundle.recipe, extra=bundle.extra)
     with replacing(path) as temporary:
         save_file(weights, temporary, metadata={KEY: header.to_json(), "seal": open_seal()})
@@ -69,23 +68,52 @@ def load_bundle(path: str | Path) -> Bundle:
     BirdfastError
         If there is no file, if it is no bundle, damaged, of a newer birdfast, or its weights do not fit its recipe.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     from birdfast.spectrogram.logmel import LogMel
 
     path = Path(path)
     header = read_header(path)
-    model = _blank(header.recipe, len(header.classes))
+    model = read_model(path, header)
+    logmel = LogMel.from_recipe(header.recipe)
+    return Bundle(model.eval(), logmel, header.classes, header.recipe, header.versions, header.extra)
+
+
+def read_model(path: Path, header: Header, *, prefix: str = "") -> nn.Module:
+    """The model that `header` describes with the weights in `path` whose names begin with `prefix`.
+
+    Its shapes are compared with the file's before memory is taken, so that a file cannot ask for more than it holds.
+
+    Raises
+    ------
+    BirdfastError
+        If the weights do not fit.
+    """
+    from safetensors import SafetensorError, safe_open
+
     try:
-        model.load_state_dict(load_file(path, device="cpu"), strict=True)
+        with safe_open(path, framework="pt", device="cpu") as file:
+            names = {name.removeprefix(prefix): name for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
+            _check_shapes({name: tuple(file.get_slice(full).get_shape()) for name, full in names.items()}, header)
+            model = _blank(header.recipe, len(header.classes))
+            model.load_state_dict({name: file.get_tensor(full) for name, full in names.items()}, strict=True)
     except (RuntimeError, SafetensorError) as error:
         raise BirdfastError(
             f"the weights in {path} do not fit the {header.recipe.backbone} with {len(header.classes)} classes that its "
             f"recipe describes ({_short(error)}): {made_by(header.versions)}; save it again with save_bundle"
         ) from error
-    logmel = LogMel.from_recipe(header.recipe)
-    return Bundle(model.eval(), logmel, header.classes, header.recipe, header.versions, header.extra)
+    return model
+
+
+def _check_shapes(there: dict[str, tuple[int, ...]], header: Header) -> None:
+    """Raise RuntimeError unless the weights that are `there` are, by name and shape, those of the header's model."""
+    import torch
+
+    with torch.device("meta"):  # shapes without memory
+        wanted = _blank(header.recipe, len(header.classes)).state_dict()
+    for name, tensor in wanted.items():
+        if there.get(name) != tuple(tensor.shape):
+            raise RuntimeError(f"{name} should be of shape {tuple(tensor.shape)} and is {there.get(name, 'not there')}")
+    if more := there.keys() - wanted.keys():
+        raise RuntimeError(f"{min(more)} is not part of it")
 
 
 def as_bundle(model: Any) -> Bundle:
@@ -126,8 +154,14 @@ def _blank(recipe: Recipe, n_classes: int) -> nn.Module:
         return create_model(recipe, n_classes, weights="random")
 
 
+def checked_weights(bundle: Bundle) -> dict[str, Tensor]:
+    """What of a bundle's model is written; what :func:`load_bundle` could not read later is refused now."""
+    weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in bundle.model.state_dict().items()}
+    _check_weights(weights, bundle)
+    return weights
+
+
 def _check_weights(weights: dict[str, Tensor], bundle: Bundle) -> None:
-    """Refuse now what :func:`load_bundle` could not read later."""
     if len(set(bundle.classes)) != len(bundle.classes) or not bundle.classes:
         raise BirdfastError(f"a bundle needs classes with distinct names, these are {bundle.classes[:10]}")
     wanted = _blank(bundle.recipe, len(bundle.classes)).state_dict()
@@ -150,19 +184,29 @@ def read_header(path: str | Path) -> Header:
     BirdfastError
         If there is no file, if it is no bundle, damaged, or of a newer birdfast.
     """
+    path = Path(path)
+    metadata = read_metadata(path)
+    if ENSEMBLE_KEY in metadata:
+        raise BirdfastError(
+            f"{path} holds an ensemble, not one model: give it to Predictor, or load it with load_ensemble"
+        )
+    return read_header_json(metadata[KEY], path)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of a bundle or of an ensemble, whose seal is checked."""
     from safetensors import SafetensorError, safe_open
 
-    path = Path(path)
     _check_file(path)
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise BirdfastError(f"{path} is damaged or cut short ({_short(error)}): copy or save it again") from error
-    if KEY not in metadata:
+    if not {KEY, ENSEMBLE_KEY} & metadata.keys():
         raise BirdfastError(f"{path} holds weights but is not a birdfast bundle: save the learner with save_bundle")
     check_seal(path, path.read_bytes(), required=False)  # the first bundles bear none
-    return read_header_json(metadata[KEY], path)
+    return metadata
 
 
 def _check_file(path: Path) -> None:

@@ -59,6 +59,8 @@ class Engine(Protocol):
 def load_engine(model: Any, *, device: Any = None) -> Engine:
     """The engine for a file, by its suffix (``.safetensors``, ``.onnx``, ``.xml``), for a Bundle or for a learner.
 
+    Of a list of these, an ensemble: :class:`~birdfast.inference.ensemble_engine.EnsembleEngine`.
+
     `device` is PyTorch's; the other engines run on the CPU. All follow ``OMP_NUM_THREADS``.
 
     Raises
@@ -66,6 +68,10 @@ def load_engine(model: Any, *, device: Any = None) -> Engine:
     BirdfastError
         If the file is missing, damaged or none of birdfast's, or what runs it is not installed.
     """
+    if isinstance(model, (list, tuple)):
+        from birdfast.inference.ensemble_engine import EnsembleEngine
+
+        return EnsembleEngine(model, device=device)
     suffix = Path(model).suffix.lower() if isinstance(model, (str, Path)) else BUNDLE
     if suffix in (ONNX, OPENVINO):
         if device is not None and str(device) != "cpu":
@@ -73,9 +79,9 @@ def load_engine(model: Any, *, device: Any = None) -> Engine:
         return OnnxEngine(model) if suffix == ONNX else OpenVinoEngine(model)
     if suffix not in (BUNDLE, ".pkl", ".pth", ".pt", "") and not Path(model).is_dir():
         raise unknown("kind of model", suffix, [BUNDLE, ONNX, OPENVINO])
-    from birdfast.inference.torch_engine import TorchEngine
+    from birdfast.inference.torch_engine import load_torch_engine
 
-    return TorchEngine(model, device=device)
+    return load_torch_engine(model, device=device)
 
 
 class OnnxEngine:

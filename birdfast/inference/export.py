@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import tempfile
 import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +16,20 @@ from torch import Tensor, nn
 
 from birdfast.errors import BirdfastError, unknown
 from birdfast.inference.bundle import Bundle, as_bundle, clone
+from birdfast.inference.bundle_ensemble import BundleEnsemble, as_ensemble, holds_ensemble
 from birdfast.inference.engines import ONNX, OPENVINO, load_engine
 from birdfast.inference.header import KEY, Header, open_seal, seal
 from birdfast.inference.jobs import Paths
-from birdfast.inference.parity import Difference, check_windows, compare
+from birdfast.inference.parity import MOST, Difference, check_windows, compare
 from birdfast.inference.writers import replacing
 from birdfast.models.losses import probabilities
+from birdfast.notes import note
+from birdfast.recordings.audio import is_audio
+from birdfast.recordings.places import is_url
 from birdfast.spectrogram.dft import MatmulLogMel
 
+Shippable = Bundle | BundleEnsemble
+SYNTHETIC, RECORDED = "synthetic songs", "real recordings"
 OPSET = 17
 TOLERANCE = 1e-4  # in probability, of an fp32 file
 
@@ -33,24 +42,31 @@ class Export:
     n_bytes: int
     n_windows: int  # compared
     worst: Difference
+    sound: str = SYNTHETIC  # what they are of
 
     def __str__(self) -> str:
         return (
-            f"{self.path} ({self.n_bytes / 1e6:.1f} MB): on {self.n_windows} windows its probabilities differ from "
-            f"PyTorch's by {self.worst.size:.1e} at most"
+            f"{self.path} ({self.n_bytes / 1e6:.1f} MB): on {self.n_windows} windows of {self.sound} its probabilities "
+            f"differ from PyTorch's by {self.worst.size:.1e} at most"
         )
 
 
-def export_model(model: Any, out: str | Path, *, recordings: Paths | None = None) -> Export:
-    """Write a bundle or a learner to `out`: ``.onnx``, or ``.xml`` for OpenVINO, whose weights go to a ``.bin`` beside it.
+def export_model(
+    model: Any, out: str | Path, *, recordings: Paths | None = None, weights: Sequence[float] | None = None
+) -> Export:
+    """Write a bundle, a learner or an ensemble to `out`: ``.onnx``, or ``.xml`` for OpenVINO with a ``.bin`` beside it.
 
     The graph takes waveforms ``(n, time)`` at the recipe's rate, of any number and length, and gives probabilities
     ``(n, n_classes)``. Classes, recipe and what else the bundle carries are in its metadata.
 
     Parameters
     ----------
+    model
+        What :func:`~birdfast.inference.bundle.as_bundle` takes, or a list of such: one graph that averages them, by
+        `weights` where given. Models with the same spectrogram share it.
     recordings
-        Real sound on which the file is compared with PyTorch before it is put in place; synthetic songs unless given.
+        Real sound on which the file is compared with PyTorch before it is put in place; unless given, a learner's
+        validation recordings. Where none are known, synthetic songs, and a note says so.
 
     Raises
     ------
@@ -60,8 +76,13 @@ def export_model(model: Any, out: str | Path, *, recordings: Paths | None = None
     out = Path(out)
     if out.suffix not in (ONNX, OPENVINO):
         raise unknown("format to export to", out.suffix, [ONNX, OPENVINO])
-    bundle = as_bundle(model)
-    windows = check_windows(bundle.recipe, recordings)
+    bundle = as_shippable(model, weights=weights)
+    known = recordings if recordings is not None else validation_recordings(model)
+    if known is None:
+        note(
+            "no recordings of this model are known: its file is compared with PyTorch on synthetic songs; name real ones"
+        )
+    windows = check_windows(bundle.recipe, known)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".birdfast-") as folder:
         made = write_onnx(bundle, Path(folder) / "model.onnx")
@@ -72,7 +93,22 @@ def export_model(model: Any, out: str | Path, *, recordings: Paths | None = None
             raise BirdfastError(
                 f"{out} was not written: its probabilities differ from PyTorch's by more than {TOLERANCE:g}. {worst}"
             )
-        return Export(out, put_in_place(made, out), len(windows), worst)
+        return Export(out, put_in_place(made, out), len(windows), worst, SYNTHETIC if known is None else RECORDED)
+
+
+def validation_recordings(model: Any) -> list[str] | None:
+    """Those of a learner that are still where they were; None for a model that knows of none."""
+    clips = getattr(getattr(model, "dls", None), "clips", None)
+    if clips is None:
+        return None
+    return existing(clips.loc[clips["is_valid"].astype(bool), "path"])
+
+
+def existing(paths: Iterable[str]) -> list[str] | None:
+    """Those of the recordings that are there, each once and as many as are compared; None if none is."""
+    local = (path for path in dict.fromkeys(map(str, paths)) if is_audio(path) and not is_url(path))
+    there = (path for path in local if Path(path).is_file())
+    return list(islice(there, MOST)) or None
 
 
 def put_in_place(made: Path, out: Path) -> int:
@@ -86,21 +122,52 @@ def put_in_place(made: Path, out: Path) -> int:
     return n_bytes
 
 
-class Shipped(nn.Module):
-    """Waveforms ``(n, time)`` to probabilities ``(n, n_classes)``, of parts that every runtime knows."""
+def as_shippable(model: Any, *, weights: Sequence[float] | None = None) -> Shippable:
+    """The bundle or the ensemble meant by a path, a learner, or several of either."""
+    several = isinstance(model, (list, tuple, BundleEnsemble))
+    if several or (isinstance(model, (str, Path)) and holds_ensemble(model)):
+        return as_ensemble(model, weights=weights)
+    return as_bundle(model)
 
-    def __init__(self, bundle: Bundle) -> None:
+
+class Shipped(nn.Module):
+    """Waveforms ``(n, time)`` to probabilities ``(n, n_classes)``, of parts that every runtime knows.
+
+    Of an ensemble it is their weighted mean; members of like spectrograms share one.
+    """
+
+    shares: Tensor
+
+    def __init__(self, bundle: Shippable) -> None:
         super().__init__()
-        self.logmel = MatmulLogMel.from_recipe(bundle.recipe)
-        self.model = clone(bundle)[1].cpu()
-        self.activation, self.no_call = bundle.recipe.activation, bundle.recipe.no_call
+        ensemble = bundle if isinstance(bundle, BundleEnsemble) else BundleEnsemble([bundle], (1.0,))
+        self.models = nn.ModuleList(clone(member)[1].cpu() for member in ensemble.members)
+        self.reads = [
+            partial(probabilities, activation=member.recipe.activation, no_call=member.recipe.no_call)
+            for member in ensemble.members
+        ]
+        self.columns = [[member.classes.index(name) for name in bundle.classes] for member in ensemble.members]
+        every = [MatmulLogMel.from_recipe(member.recipe) for member in ensemble.members]
+        told = [_settings(logmel) for logmel in every]
+        self.sees = [told.index(settings) for settings in told]  # the first one with the same spectrogram
+        self.logmels = nn.ModuleDict({str(i): every[i] for i in dict.fromkeys(self.sees)})
+        self.register_buffer("shares", torch.tensor(ensemble.weights, dtype=torch.float32))
 
     def forward(self, waveform: Tensor) -> Tensor:
-        logits = self.model(self.logmel(waveform)[:, None])
-        return probabilities(logits, activation=self.activation, no_call=self.no_call)
+        seen = {int(i): logmel(waveform)[:, None] for i, logmel in self.logmels.items()}
+        each = [read(model(seen[i])) for model, i, read in zip(self.models, self.sees, self.reads, strict=True)]
+        if len(each) == 1:
+            return each[0]
+        ordered = [scores[:, columns] for scores, columns in zip(each, self.columns, strict=True)]
+        return (torch.stack(ordered, dim=-1) * self.shares).sum(dim=-1)
 
 
-def write_onnx(bundle: Bundle, path: Path) -> Path:
+def _settings(logmel: nn.Module) -> dict[str, Any]:
+    """What a spectrogram is made by: modules store each argument under its own name."""
+    return {name: value for name, value in vars(logmel).items() if isinstance(value, (bool, int, float, str))}
+
+
+def write_onnx(bundle: Shippable, path: Path) -> Path:
     """The graph of a bundle, its description in the metadata, sealed."""
     _need("onnx", "ONNX", "onnx")
     import onnx
@@ -121,7 +188,7 @@ def write_onnx(bundle: Bundle, path: Path) -> Path:
     return path
 
 
-def describe(model: Any, bundle: Bundle) -> None:
+def describe(model: Any, bundle: Shippable) -> None:
     """Put the description of `bundle` into an ONNX model's metadata; what others look for stands there by name, too."""
     import onnx
 
@@ -130,7 +197,7 @@ def describe(model: Any, bundle: Bundle) -> None:
     onnx.helper.set_model_props(model, {KEY: header.to_json(), "seal": open_seal(), **plain})
 
 
-def write_openvino(bundle: Bundle, onnx_path: Path, path: Path) -> Path:
+def write_openvino(bundle: Shippable, onnx_path: Path, path: Path) -> Path:
     """OpenVINO IR of an ONNX graph: `path` and its ``.bin``, in fp32."""
     _need("openvino", "OpenVINO", "openvino")
     import openvino
@@ -140,7 +207,7 @@ def write_openvino(bundle: Bundle, onnx_path: Path, path: Path) -> Path:
     return path
 
 
-def save_ir(model: Any, bundle: Bundle, path: Path, *, half: bool = False) -> None:
+def save_ir(model: Any, bundle: Shippable, path: Path, *, half: bool = False) -> None:
     """Write an OpenVINO model with the description of `bundle`, sealed."""
     import openvino
 

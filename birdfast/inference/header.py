@@ -17,6 +17,7 @@ from birdfast.recipe import Recipe
 
 FORMAT = 1  # raised when an older birdfast could no longer read the file
 KEY = "birdfast"  # of the metadata of each format, which hold strings only: JSON inside
+ENSEMBLE_KEY = "birdfast-ensemble"
 _SEAL, _OPEN = "birdfast-sha256:", "0" * 64
 _SEALED = re.compile(rb"birdfast-sha256:([0-9a-f]{64})")
 
@@ -60,6 +61,13 @@ def read_header_json(text: str, path: Path) -> Header:
     BirdfastError
         If it is damaged, of a newer birdfast, or its recipe or classes make no sense.
     """
+    raw = _parsed(text, path)
+    extra = {**_mapping(raw, "extra"), "created": raw.get("created")}
+    return Header(_classes(raw, path), _recipe(raw, path), _mapping(raw, "versions"), extra)
+
+
+def _parsed(text: str, path: Path) -> dict[str, Any]:
+    """JSON of a format that this birdfast knows."""
     try:
         raw = json.loads(text)
         number = int(raw["format"])
@@ -70,8 +78,24 @@ def read_header_json(text: str, path: Path) -> Header:
             f"{path} is a bundle of format {number} and this birdfast ({__version__}) reads up to {FORMAT}: "
             f"{made_by(_mapping(raw, 'versions'))}; upgrade with pip install -U birdfast"
         )
-    extra = {**_mapping(raw, "extra"), "created": raw.get("created")}
-    return Header(_classes(raw, path), _recipe(raw, path), _mapping(raw, "versions"), extra)
+    return raw
+
+
+def read_members(text: str, path: Path) -> tuple[list[str], list[float], dict[str, Any]]:
+    """Of an ensemble's description in `path`: those of its members, their weights, and what else it carries.
+
+    Raises
+    ------
+    BirdfastError
+        If it is damaged or of a newer birdfast.
+    """
+    raw = _parsed(text, path)
+    members, weights = raw.get("members"), raw.get("weights")
+    texts = isinstance(members, list) and members and all(isinstance(member, str) for member in members)
+    numbers = isinstance(weights, list) and all(isinstance(weight, (int, float)) for weight in weights)
+    if not texts or not numbers:
+        raise BirdfastError(f"{path} is damaged, its members cannot be read: copy or save it again")
+    return members, weights, _mapping(raw, "extra")  # type: ignore[return-value]
 
 
 def _recipe(raw: dict[str, Any], path: Path) -> Recipe:

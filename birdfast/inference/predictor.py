@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,8 +11,11 @@ import numpy as np
 import pandas as pd
 
 from birdfast.errors import BirdfastError
-from birdfast.inference.engines import load_engine
-from birdfast.inference.jobs import Job, Paths, find_recordings, hours_bar, read_durations, score
+from birdfast.inference.engines import Engine, Lanes, load_engine
+from birdfast.inference.ensemble_engine import EnsembleEngine, mean_rank
+from birdfast.inference.events import average_overlaps
+from birdfast.inference.jobs import Job, Paths, Scored, find_recordings, hours_bar, read_durations
+from birdfast.inference.postprocess import PostProcess, score_files
 from birdfast.inference.submission import (
     WINDOW,
     asked_classes,
@@ -40,7 +44,8 @@ class Predictor:
     ----------
     model
         The path of a bundle (PyTorch), of an ``.onnx`` (ONNX Runtime) or ``.xml`` (OpenVINO) that `birdfast export`
-        wrote, a :class:`Bundle` or a learner. Its model is copied, never changed.
+        wrote, a :class:`Bundle` or a learner; of several in a list, the mean of their probabilities (see
+        :class:`~birdfast.inference.ensemble.Ensemble` for others). A model is copied, never changed.
     batch_size
         Windows a pass of the model; changes speed and memory only. A CPU's cache likes few, a GPU takes more.
     workers
@@ -58,7 +63,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: str | Path | Bundle | Any,
+        model: str | Path | Bundle | Sequence[Any] | Any,
         *,
         batch_size: int = 16,
         workers: int | None = None,
@@ -66,7 +71,7 @@ class Predictor:
     ) -> None:
         if batch_size < 1 or (workers is not None and workers < 1):
             raise BirdfastError(f"batch_size and workers must be 1 or more, they are {batch_size} and {workers}")
-        self.engine = load_engine(model, device=device)
+        self.engine: Engine = model if isinstance(model, EnsembleEngine) else load_engine(model, device=device)
         self.batch_size, self.workers = batch_size, workers or min(8, os.cpu_count() or 1)
         self.classes: list[str] = self.engine.classes
         self.recipe: Recipe = self.engine.recipe
@@ -74,9 +79,21 @@ class Predictor:
         self.errors = _error_table({})
 
     def __repr__(self) -> str:
-        r = self.recipe
+        engines = self.engine.members if isinstance(self.engine, EnsembleEngine) else [self.engine]
+        backbones = ", ".join(dict.fromkeys(engine.recipe.backbone for engine in engines))
         runs = f"{self.engine.name} on {self.engine.device}"
-        return f"Predictor({r.backbone}, {len(self.classes)} classes, windows of {r.scored:g} s, {runs})"
+        return f"Predictor({backbones}, {len(self.classes)} classes, windows of {self.window:g} s, {runs})"
+
+    @property
+    def ranked(self) -> EnsembleEngine | None:
+        """The ensemble whose members' ranks are averaged, for which all windows have to be scored first."""
+        engine = self.engine
+        return engine if isinstance(engine, EnsembleEngine) and engine.blend == "rank" else None
+
+    @property
+    def window(self) -> float:
+        """Length in s of the windows that are scored."""
+        return self.recipe.scored
 
     def predict(
         self,
@@ -84,6 +101,8 @@ class Predictor:
         *,
         step: float | None = None,
         last: Literal["pad", "drop", "shift"] = "pad",
+        post: PostProcess | None = None,
+        average: bool = False,
         progress: bool = True,
         max_bad: float | None = None,
     ) -> pd.DataFrame:
@@ -98,6 +117,11 @@ class Predictor:
         last
             What becomes of the rest at a recording's end: "pad" scores it, filled up as the recipe says; "drop" not;
             "shift" scores a window that ends with the recording.
+        post
+            Shifted windows, smoothing over neighbours, scaling by the recording; nothing unless given.
+        average
+            A row a step in place of a row a window: the mean of the windows over its middle, see
+            :func:`~birdfast.inference.events.average_overlaps`.
         max_bad
             Share of unreadable recordings, 0 to 1, above which to stop at once; without it they are listed only.
 
@@ -114,11 +138,11 @@ class Predictor:
         if step is not None and not step > 0:
             raise BirdfastError(f"step is the time from window to window in s and must be above 0, not {step}")
         durations, broken = read_durations(find_recordings(paths), workers=self.workers)
-        window = self.recipe.scored
-        jobs = [Job(p, d, window_starts(d, window=window, step=step, last=last)) for p, d in durations.items()]
-        scores = self._score(jobs, broken, progress=progress, max_bad=max_bad)
-        index = _index(jobs, window)
-        return pd.DataFrame(scores, index=index, columns=self.classes)[~index.isin(self.errors["path"], level="path")]
+        jobs = [Job(p, d, window_starts(d, window=self.window, step=step, last=last)) for p, d in durations.items()]
+        scores = self._score(jobs, broken, post=post, progress=progress, max_bad=max_bad)
+        table = pd.DataFrame(scores, index=_index(jobs, self.window), columns=self.classes)
+        table = table[~table.index.isin(self.errors["path"], level="path")]
+        return average_overlaps(table, step or self.window) if average else table
 
     def submission(
         self,
@@ -129,6 +153,7 @@ class Predictor:
         year: int | None = None,
         dry_run: str | Path | None = None,
         threshold: float = 0.5,
+        post: PostProcess | None = None,
         progress: bool = True,
     ) -> pd.DataFrame:
         """Write and return the submission for the soundscapes in `folder`, in the form of the sample.
@@ -146,6 +171,8 @@ class Predictor:
             folder ``train_soundscapes`` or ``unlabeled_soundscapes`` beside it.
         threshold
             Probability above which a class is called, where the form wants names or true and false (2021, 2022).
+        post
+            As for :meth:`predict`; a file's windows are those that the rows ask for.
 
         Raises
         ------
@@ -157,17 +184,23 @@ class Predictor:
         files = [str(file) for file in find_soundscapes(folder, dry_run=dry_run)]
         durations, broken = read_durations(files, workers=self.workers)
         rows = submission_rows(sample, files, durations, year=year)
-        scores = self._score_rows(rows, durations, broken, progress=progress)
+        scores = self._score_rows(rows, durations, broken, post=post, progress=progress)
         table = submission_table(rows["row_id"].tolist(), scores[classes], sample, threshold=threshold)
         check_submission(table, sample, n_rows=len(rows))
         write_submission(table, out)
         return table
 
     def _score_rows(
-        self, rows: pd.DataFrame, durations: dict[str, float], broken: dict[str, str], *, progress: bool
+        self,
+        rows: pd.DataFrame,
+        durations: dict[str, float],
+        broken: dict[str, str],
+        *,
+        post: PostProcess | None,
+        progress: bool,
     ) -> pd.DataFrame:
         """Probabilities of each of the `rows`, complete: those of unreadable files hold the mean of all others."""
-        window = self.recipe.scored
+        window = self.window
         starts = rows["start_time"].to_numpy(dtype=float)
         if window != WINDOW:  # the model's longer or shorter window around the middle of the scored one
             end = rows["path"].map(durations).fillna(0.0).to_numpy()
@@ -175,7 +208,8 @@ class Predictor:
         wanted = pd.DataFrame({"path": rows["path"].to_numpy(), "start": starts})
         of_path = {str(path): np.unique(group) for path, group in wanted.groupby("path", sort=False)["start"]}
         jobs = [Job(path, durations[path], starts) for path, starts in of_path.items() if path in durations]
-        scores = self._score(jobs, {p: r for p, r in broken.items() if p in of_path}, progress=progress, max_bad=None)
+        asked = {path: reason for path, reason in broken.items() if path in of_path}
+        scores = self._score(jobs, asked, post=post, progress=progress, max_bad=None)
         table = pd.DataFrame(scores, index=_index(jobs, window).droplevel("end_time"), columns=self.classes)
         table = table[~table.index.isin(self.errors["path"], level="path")]
         check_varied(table.to_numpy())
@@ -185,34 +219,53 @@ class Predictor:
             note(f"{empty:,} rows of {len(self.errors)} unreadable files hold the mean of all other rows")
         return filled.fillna(filled.mean())
 
-    def _score(self, jobs: list[Job], broken: dict[str, str], *, progress: bool, max_bad: float | None) -> np.ndarray:
-        """Probabilities ``(n_windows, n_classes)`` of all jobs in order; NaN or partial for those in :attr:`errors`."""
+    def _score(
+        self,
+        jobs: list[Job],
+        broken: dict[str, str],
+        *,
+        post: PostProcess | None,
+        progress: bool,
+        max_bad: float | None,
+    ) -> np.ndarray:
+        """Probabilities ``(n_windows, n_classes)`` of all jobs in order; NaN for those in :attr:`errors`."""
         total, broken = len(jobs) + len(broken), dict(broken)
-        lengths = [len(job.starts) for job in jobs]
-        rows = {job.path: end - n for job, end, n in zip(jobs, np.cumsum(lengths), lengths)}
-        scores = np.full((sum(lengths), len(self.classes)), np.nan, dtype=np.float32)
+        ends = np.cumsum([len(job.starts) for job in jobs])
+        rows = {job.path: slice(end - len(job.starts), end) for job, end in zip(jobs, ends)}
+        scores = np.full((sum(len(job.starts) for job in jobs), len(self._columns)), np.nan, dtype=np.float32)
         _check_share(broken, total, max_bad)
-        how = {"batch_size": self.batch_size, "workers": self.workers}
         bar = hours_bar(sum(job.duration for job in jobs), total, progress=progress)
         with bar, self.engine.lanes() as lanes:
-            for part in score(jobs, self.recipe, self._run, **how, lanes=lanes, advance=bar.update):
+            for part in self.score_jobs(jobs, post, lanes=lanes, advance=bar.update):
                 if part.reason:
                     broken[part.job.path] = part.reason
                     _check_share(broken, total, max_bad)
-                    continue
-                row = rows[part.job.path] + part.first
-                scores[row : row + len(part.scores)] = part.scores
+                    scores[rows[part.job.path]] = np.nan
+                else:
+                    scores[rows[part.job.path]][part.first : part.first + len(part.scores)] = part.scores
         self.errors = _error_table(broken)
-        if broken:
-            path, reason = next(iter(broken.items()))
-            if len(broken) == total:
-                raise BirdfastError(f"none of the {total} recordings can be read; the first, {path}: {reason}")
-            note(f"{len(broken)} of {total} recordings cannot be read, .errors lists them; the first, {path}: {reason}")
-        return scores
+        _tell_broken(broken, total)
+        ranked = self.ranked
+        return mean_rank(np.split(scores, len(ranked.members), axis=1), ranked.weights) if ranked else scores
+
+    @property
+    def _columns(self) -> list[str]:
+        """The class of each column that is scored: of ranked members, one after the other."""
+        return self.classes * (len(self.ranked.members) if self.ranked else 1)
+
+    def score_jobs(
+        self, jobs: Iterable[Job], post: PostProcess | None, *, lanes: Lanes, advance: Callable[[float], object]
+    ) -> Iterator[Scored]:
+        """The jobs' scores as they come, from the engine's `lanes`."""
+        return score_files(
+            jobs, self.recipe, self._run, post=post or PostProcess(), window=self.window, classes=self._columns,
+            batch_size=self.batch_size, workers=self.workers, lanes=lanes, advance=advance,
+        )  # fmt: skip
 
     def _run(self, clips: list[np.ndarray]) -> np.ndarray:
-        """Waveforms ``(time,)`` to probabilities ``(len(clips), n_classes)``."""
-        scores = self.engine.run(np.stack(clips))
+        """Waveforms ``(time,)`` to probabilities ``(len(clips), n_classes)``; of ranked members, side by side."""
+        batch, ranked = np.stack(clips), self.ranked
+        scores = np.hstack(ranked.run_each(batch)) if ranked else self.engine.run(batch)
         if not np.isfinite(scores).all():
             raise BirdfastError("the model gives NaN: its training diverged, train again with a lower learning rate")
         return scores
@@ -231,6 +284,14 @@ def _check_share(broken: dict[str, str], total: int, max_bad: float | None) -> N
             f"{len(broken)} of {total} recordings cannot be read, more than max_bad={max_bad:.0%} allows; "
             f"the last, {path}: {reason}"
         )
+
+
+def _tell_broken(broken: dict[str, str], total: int) -> None:
+    if broken:
+        path, reason = next(iter(broken.items()))
+        if len(broken) == total:
+            raise BirdfastError(f"none of the {total} recordings can be read; the first, {path}: {reason}")
+        note(f"{len(broken)} of {total} recordings cannot be read, .errors lists them; the first, {path}: {reason}")
 
 
 def _error_table(broken: dict[str, str]) -> pd.DataFrame:

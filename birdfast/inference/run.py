@@ -12,7 +12,9 @@ import pandas as pd
 
 from birdfast.errors import BirdfastError, unknown
 from birdfast.inference.ensemble import load_predictor
-from birdfast.inference.jobs import Job, Paths, Scored, find_recordings, hours_bar, read_durations, score
+from birdfast.inference.ensemble_engine import EnsembleEngine
+from birdfast.inference.jobs import Job, Paths, Scored, find_recordings, hours_bar, read_durations
+from birdfast.inference.postprocess import PostProcess
 from birdfast.inference.predictor import Predictor
 from birdfast.inference.store import Recording, Settings, Store, digest_file
 from birdfast.notes import note
@@ -50,6 +52,7 @@ def predict_into(
     *,
     step: float | None = None,
     last: Literal["pad", "drop", "shift"] = "pad",
+    post: PostProcess | None = None,
     engine: Literal["local", "ray"] = "local",
     progress: bool = True,
     **options: Any,
@@ -64,13 +67,14 @@ def predict_into(
     out
         A folder, or the URL of one on object storage.
     models
-        A bundle's path; of several, the mean of the probabilities.
-    step, last
-        As for :meth:`Predictor.predict`.
+        A model's path; of several, the mean of the probabilities.
+    step, last, post
+        As for :meth:`Predictor.predict`. With `post`, the scores of one recording are held in memory together.
     engine
         "ray": on the machines of a Ray cluster, which must all see the models, the recordings and `out`.
     options
-        workers, device, batch_size: of the :class:`Predictor`; 4 windows a pass suit a CPU, a GPU takes more.
+        weights: of several models, see :class:`~birdfast.inference.ensemble.Ensemble`. workers, device, batch_size: of
+        the :class:`Predictor`; 4 windows a pass suit a CPU, a GPU takes more.
 
     Raises
     ------
@@ -83,7 +87,7 @@ def predict_into(
     options = {"batch_size": 4} | options
     files = list(dict.fromkeys(absolute(path) for path in find_recordings(paths)))
     predictor = load_predictor(models, **options)
-    store = Store(out, settings_of(predictor, models, step=step, last=last))
+    store = Store(out, settings_of(predictor, models, step=step, last=last, post=post))
     done, waiting, gone = store.plan(files)
     _say(store, done, waiting)
     store.begin(str(model) for model in models)
@@ -97,14 +101,30 @@ def predict_into(
     return _finish(store, files, done | {r.path: r.version for r in waiting}, errors, gone)
 
 
-def settings_of(predictor: Predictor, models: Sequence[str | Path], *, step: float | None, last: str) -> Settings:
+def settings_of(
+    predictor: Predictor,
+    models: Sequence[str | Path],
+    *,
+    step: float | None,
+    last: str,
+    post: PostProcess | None = None,
+) -> Settings:
     """All that decides the scores, for the store."""
-    window = predictor.recipe.scored
+    window = predictor.window
     if step is not None and not step > 0:
         raise BirdfastError(f"step is the time from window to window in s and must be above 0, not {step}")
     window_starts(window, window=window, step=step, last=last)  # refuses what is no way to treat the last one
+    if predictor.ranked:
+        raise BirdfastError(
+            "ranks compare the windows of all recordings, which are scored one after the other here: blend by the mean, "
+            "or rank with Ensemble(...).predict, a csv or a submission"
+        )
     digests = tuple(digest_file(model) for model in models)
-    return Settings(digests, tuple(predictor.classes), window, float(step or window), last)
+    weights = predictor.engine.weights if isinstance(predictor.engine, EnsembleEngine) else ()
+    unequal = weights if len(set(weights)) > 1 and len(models) > 1 else ()
+    return Settings(
+        digests, tuple(predictor.classes), window, float(step or window), last, post or PostProcess(), unequal
+    )
 
 
 def score_into(
@@ -117,10 +137,9 @@ def score_into(
         Job(path, length, window_starts(length, window=how.window, step=how.step, last=how.last))
         for path, length in durations.items()
     )
-    options = {"batch_size": predictor.batch_size, "workers": predictor.workers}
     bar = hours_bar(sum(durations.values()), len(recordings), progress=progress)
     with bar, predictor.engine.lanes() as lanes:
-        parts = score(jobs, predictor.recipe, predictor._run, **options, lanes=lanes, advance=bar.update)
+        parts = predictor.score_jobs(jobs, how.post, lanes=lanes, advance=bar.update)
         for path, group in groupby(parts, key=lambda part: part.job.path):
             try:
                 _write(store, by_path[path], group)

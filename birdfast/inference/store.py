@@ -12,9 +12,10 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ import pyarrow.parquet as pq
 
 from birdfast import __version__
 from birdfast.errors import BirdfastError
+from birdfast.inference.postprocess import PostProcess
 from birdfast.inference.writers import placing
 from birdfast.recordings.places import absolute, below, file_name, is_url, list_files, open_url, remove, version_of
 
@@ -42,10 +44,20 @@ class Settings:
     window: float  # s
     step: float  # s
     last: str
+    post: PostProcess = field(default_factory=PostProcess)
+    weights: tuple[float, ...] = ()  # of the models, where they are not alike
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it; what is off is left out, so that a new switch leaves older scores valid."""
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in ("post", "weights") or getattr(self, name)
+        }
 
     @cached_property
     def digest(self) -> str:
-        return _digest(json.dumps([FORMAT, asdict(self)]), 12)
+        return _digest(json.dumps([FORMAT, self.to_dict()]), 12)
 
 
 @dataclass(frozen=True)
@@ -136,7 +148,7 @@ class Store:
             "birdfast": __version__,
             "models": list(models),
             "sha256": self.settings.models,
-            **{name: value for name, value in asdict(self.settings).items() if name != "models"},
+            **{name: value for name, value in self.settings.to_dict().items() if name != "models"},
         }
         self._write(MANIFEST, json.dumps(manifest, indent=2) + "\n")
 

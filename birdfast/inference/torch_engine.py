@@ -16,9 +16,22 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from birdfast.errors import BirdfastError
 from birdfast.inference.bundle import Bundle, as_bundle, clone
-from birdfast.inference.engines import MOST_LANES, ONE_LANE, Floats, Lanes
+from birdfast.inference.bundle_ensemble import BundleEnsemble, holds_ensemble, load_ensemble
+from birdfast.inference.engines import MOST_LANES, ONE_LANE, Engine, Floats, Lanes
+from birdfast.inference.ensemble_engine import EnsembleEngine
 from birdfast.memory import keep_batch_memory
 from birdfast.models.losses import probabilities
+
+
+def load_torch_engine(model: Any, *, device: Any = None) -> Engine:
+    """The engine of a bundle, a learner, or of an ensemble of bundles and its file."""
+    if isinstance(model, (str, Path)) and holds_ensemble(model):
+        model = load_ensemble(model)
+    if not isinstance(model, BundleEnsemble):
+        return TorchEngine(model, device=device)
+    engine = EnsembleEngine(model.members, weights=model.weights, device=device)
+    engine.extra = model.extra
+    return engine
 
 
 class TorchEngine:

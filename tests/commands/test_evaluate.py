@@ -188,6 +188,50 @@ def test_windows_belong_to_the_stretch_they_overlap_most():
     ]
 
 
+@pytest.fixture
+def annotated(tmp_path, rng) -> Path:
+    """A recording of 18 s with overlapping annotations of two species, and an unknown one."""
+    folder = tmp_path / "annotated"
+    write(folder / "a.wav", 18, rng)
+    rows = [("ash", 1.0, 3.0), ("bee", 2.0, 7.0), ("bee", 9.9, 10.1), ("ash", 4.9, 12.0), ("dodo", 16.0, 17.0)]
+    lines = ["Selection\tBegin Time (s)\tEnd Time (s)\tSpecies"]
+    lines += [f"{i}\t{start}\t{end}\t{label}" for i, (label, start, end) in enumerate(rows, start=1)]
+    (folder / "a.Table.1.selections.txt").write_text("\n".join(lines))
+    return folder
+
+
+def test_windows_of_annotated_recordings_have_the_species_of_all_annotations(bundle, annotated, capsys):
+    """The one of 4.9 s reaches 0.1 s into the first window, which is not heard; that of 0.2 s lies half in each."""
+    result = evaluate(bundle, annotated)
+    assert result.targets.tolist() == [[1, 1, 0], [1, 1, 0], [1, 1, 0], [0, 0, 0]]
+    assert result.rows["start_time"].tolist() == [0, 5, 10, 15]
+    assert result.what.startswith("the 4 windows of 1 annotated recordings; all 5 annotations of")
+    assert "1 labelled species that the model does not know are left out: dodo" in capsys.readouterr().err
+    from birdfast.inference.predictor import Predictor
+
+    np.testing.assert_allclose(result.probabilities, Predictor(bundle).predict(annotated / "a.wav"), atol=1e-6)
+
+
+def test_only_what_reaches_into_a_window_counts():
+    from birdfast.commands.truth import _heard
+
+    def heard(*rows):
+        table = pd.DataFrame(rows, columns=["start_time", "end_time", "primary_label"])
+        return _heard(table, np.array([0.0, 5, 10]), 5.0)
+
+    assert heard((4.0, 5.2, "a")) == [("a",), (), ()]
+    assert heard((4.0, 5.25, "a"), (0.0, 1.0, "a")) == [("a",), ("a",), ()]
+    assert heard((4.8, 14.9, "a"), (6, 7, "b")) == [(), ("a", "b"), ("a",)]
+    assert heard((20, 21, "a")) == [(), (), ()]
+
+
+def test_annotations_of_foreign_species_alone(bundle, annotated):
+    table = annotated / "a.Table.1.selections.txt"
+    table.write_text("Selection\tBegin Time (s)\tEnd Time (s)\tSpecies\n1\t1\t2\tdodo")
+    with pytest.raises(BirdfastError, match=r"none of the labels \(dodo, ...\) is a class"):
+        evaluate(bundle, annotated)
+
+
 def test_what_holds_no_truth_about_windows(tiny_birds, birdclef, tmp_path):
     assert read_truth(tiny_birds) is None
     assert read_truth(birdclef / "train.csv") is None

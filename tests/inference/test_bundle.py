@@ -166,6 +166,25 @@ def test_a_tampered_description_is_a_sentence(saved, tmp_path, changes, message)
         load_bundle(tampered(saved, tmp_path / "t.safetensors", **changes))
 
 
+def test_a_huge_backbone_is_refused_before_memory_is_taken(bundle, saved, tmp_path):
+    """Of 7 GB of weights, promised by a file of some kB."""
+    recipe = bundle.recipe.with_(backbone="vit_giant_patch14_clip_224").to_dict()
+    path = tampered(saved, tmp_path / "t.safetensors", recipe=recipe)
+    script = (
+        "import resource, birdfast.models\n"
+        "from birdfast.errors import BirdfastError\n"
+        "from birdfast.inference.bundle import load_bundle\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        f"try: load_bundle({str(path)!r})\n"
+        "except BirdfastError as error: assert 'do not fit the vit_giant' in str(error), error\n"
+        "else: raise AssertionError('loaded')\n"
+        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 500, "MB"
+
+
 def test_loading_needs_neither_fastai_nor_pickle(saved):
     script = (
         "import sys, pickle, birdfast.models\n"

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -103,6 +104,18 @@ def test_real_sound_is_spread_over_the_recordings(tiny_recipe, tmp_path, monkeyp
     ]
     with pytest.raises(BirdfastError, match="no recording to compare .* zero bytes"):
         parity.check_windows(tiny_recipe, tmp_path / "d.wav")
+
+
+def test_a_learner_is_compared_on_its_validation_recordings(small_bundle, recording, tmp_path, capsys):
+    paths = [str(recording), str(recording), str(tmp_path / "training.wav"), "gone.wav"]
+    clips = pd.DataFrame({"path": paths, "is_valid": [True, True, False, True]})
+    dls = SimpleNamespace(vocab=small_bundle.classes, clips=clips)
+    learn = SimpleNamespace(model=small_bundle.model, recipe=small_bundle.recipe, dls=dls)
+    written = export_model(learn, tmp_path / "birds.onnx")
+    assert written.n_windows == 5 and "on 5 windows of real recordings" in str(written)
+    assert not capsys.readouterr().err
+    bare = export_model(small_bundle, tmp_path / "birds.onnx")
+    assert "windows of synthetic songs" in str(bare) and "on synthetic songs" in capsys.readouterr().err
 
 
 def test_wrong_formats_and_missing_packages(small_bundle, tmp_path, monkeypatch):

@@ -12,12 +12,11 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from test_predictor import CLASSES, make_bundle, write
+from test_predictor import make_bundle, write
 
 from birdfast.errors import BirdfastError
 from birdfast.inference import run, store
 from birdfast.inference.bundle import save_bundle
-from birdfast.inference.ensemble import Ensemble
 from birdfast.inference.predictor import Predictor
 from birdfast.inference.run import predict_into
 from birdfast.recordings.audio import AudioError
@@ -260,27 +259,6 @@ def test_nothing_to_do_is_said(model, folder, tmp_path):
     (folder / "0.wav").write_bytes(b"")
     with pytest.raises(BirdfastError, match="none of the 1 recordings can be read"):
         job(tmp_path / "out", model, folder / "0.wav")
-
-
-def test_an_ensemble_is_the_mean(model, bundle, folder, tmp_path):
-    other = make_bundle(bundle.recipe)
-    other.model.head[-1].bias.data += 1
-    order = [2, 0, 3, 1]
-    other.model.head[-1].weight.data = other.model.head[-1].weight.data[order]
-    other.model.head[-1].bias.data = other.model.head[-1].bias.data[order]
-    other.classes = [CLASSES[i] for i in order]
-    second = save_bundle(other, tmp_path / "second.safetensors")
-    table = pd.concat(job(tmp_path / "out", [model, second], folder).tables())
-    a, b = (Predictor(m).predict(folder, progress=False) for m in (model, second))
-    np.testing.assert_allclose(table.to_numpy(), (a + b[CLASSES]).to_numpy() / 2, atol=1e-5)
-    assert list(table) == CLASSES
-    other.classes = ["wren", *other.classes[1:]]
-    with pytest.raises(BirdfastError, match="2 classes are not in both"):
-        Ensemble([bundle, other])
-    with pytest.raises(BirdfastError, match=r"duration 3.0, the first model's 2.0"):
-        Ensemble([bundle, make_bundle(bundle.recipe.with_(duration=3.0))])
-    with pytest.raises(BirdfastError, match="needs a model or more"):
-        Ensemble([])
 
 
 @pytest.mark.slow

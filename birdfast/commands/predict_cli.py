@@ -1,0 +1,113 @@
+"""`birdfast predict` as it is typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from birdfast.commands.arguments import (
+    EVENTS,
+    MACHINE,
+    SPECIES,
+    WINDOWS,
+    BatchSize,
+    Blend,
+    FileTop,
+    Shift,
+    Smooth,
+    SmoothGroup,
+    Taxonomy,
+    Weights,
+    Workers,
+)
+from birdfast.commands.shell import INTERRUPTED
+
+
+def predict(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL... PATHS...", help="Bundles or runs (several: their mean), then recordings, folders"
+        ),
+    ],
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="A folder or its URL; a .csv for scores alone")
+    ] = "predictions.csv",
+    submission: Annotated[
+        Path | None, typer.Option(help="A sample_submission.csv whose rows and columns to fill")
+    ] = None,
+    step: Annotated[
+        float | None,
+        typer.Option(help="Seconds from window to window; less than a window: overlap", rich_help_panel=WINDOWS),
+    ] = None,
+    last: Annotated[
+        str, typer.Option(help="The last, partial window: pad, drop, or shift it back", rich_help_panel=WINDOWS)
+    ] = "pad",
+    average: Annotated[
+        bool, typer.Option("--average", help="Average overlapping windows, a row a step", rich_help_panel=WINDOWS)
+    ] = False,
+    shift: Shift = 0.0,
+    smooth: Smooth = None,
+    smooth_group: SmoothGroup = None,
+    taxonomy: Taxonomy = None,
+    file_top: FileTop = 0,
+    as_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--as", help="csv, events (unless given), raven, audacity, flac, wav; repeat", rich_help_panel=EVENTS
+        ),
+    ] = None,
+    threshold: Annotated[
+        str | None,
+        typer.Option(help="A number (0.5), f1 or precision as fitted in training, or a csv", rich_help_panel=EVENTS),
+    ] = None,
+    top_k: Annotated[
+        int | None, typer.Option(help="The K likeliest species of a window", rich_help_panel=EVENTS)
+    ] = None,
+    gap: Annotated[
+        float | None, typer.Option(help="Seconds between windows that are still one event", rich_help_panel=EVENTS)
+    ] = None,
+    merge: Annotated[bool, typer.Option(help="Consecutive windows are one event", rich_help_panel=EVENTS)] = True,
+    context: Annotated[float, typer.Option(help="Seconds around an event's sound", rich_help_panel=EVENTS)] = 0.0,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Probabilities as calibrated in training", rich_help_panel=SPECIES)
+    ] = False,
+    keep: Annotated[
+        str | None, typer.Option(help="Species wanted: a text file, or names with commas", rich_help_panel=SPECIES)
+    ] = None,
+    drop: Annotated[str | None, typer.Option(help="Species not wanted, likewise", rich_help_panel=SPECIES)] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="A name the model does not know is an error", rich_help_panel=SPECIES)
+    ] = False,
+    blend: Blend = "mean",
+    weights: Weights = None,
+    engine: Annotated[str, typer.Option(help="local, or ray for a cluster", rich_help_panel=MACHINE)] = "local",
+    batch_size: BatchSize = 4,  # less memory, and as fast on a CPU
+    workers: Workers = None,
+) -> None:
+    """Score recordings of any length, window by window, into a folder: Parquet, events, selection tables, sound.
+
+    Killed and typed again it goes on where it was; what changed is scored anew. Recordings that cannot be read are
+    listed in errors.csv. With --submission it writes what Kaggle takes.
+
+    Example: `birdfast predict runs/first soundscapes/ --out results --as raven --threshold f1`
+    """
+    from birdfast.commands.models import read_weights
+    from birdfast.commands.post import read_post
+    from birdfast.commands.predict import PredictOptions, ViewOptions, split_words
+    from birdfast.commands.predict import predict as score
+
+    post = read_post(shift, smooth, smooth_group or (), taxonomy, file_top)
+    how = PredictOptions(step, last, engine, batch_size, workers, post, blend, read_weights(weights))
+    view = ViewOptions(keep, drop, strict, threshold, top_k, gap, merge, calibrate, average)
+    try:
+        models, paths = split_words(words)
+        said = score(models, paths, out, submission=submission, formats=as_ or (), context=context, how=how, view=view)
+    except KeyboardInterrupt:
+        kept = "" if out.endswith(".csv") else "; what is done is kept, the same command goes on"
+        typer.echo(f"\nbirdfast: stopped{kept}", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    if said:
+        typer.echo(said)
