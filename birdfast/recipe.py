@@ -7,9 +7,10 @@ import json
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 from birdfast.errors import BirdfastError, unknown
+from birdfast.recipe_checks import check_type, check_values
 
 Pad = Literal["repeat", "end", "center"]
 Normalize = Literal["standard", "minmax", "none"]
@@ -130,8 +131,8 @@ class Recipe:
     def __post_init__(self) -> None:
         hints = get_type_hints(Recipe)
         for field in dataclasses.fields(self):
-            _check_type(field.name, getattr(self, field.name), hints[field.name])
-        _check_values(self)
+            check_type(field.name, getattr(self, field.name), hints[field.name])
+        check_values(self)
 
     def with_(self, **changes: Any) -> Recipe:
         """A copy with some knobs changed: ``RECIPES["improved"].with_(epochs=20)``."""
@@ -194,6 +195,9 @@ class Recipe:
         return (self.duration - self.scored) / 2
 
 
+_LONGEST_HEADER = 100_000_000  # bytes, safetensors' own limit
+
+
 def bundle_knobs(path: Path) -> dict[str, Any] | None:
     """The recipe's knobs in the header of a ``.safetensors``; None where it carries none, as other people's files."""
     with path.open("rb") as file:
@@ -218,118 +222,6 @@ def _known(knobs: dict[str, Any]) -> dict[str, Any]:
         if name not in names:
             raise unknown("knob of the recipe", name, names)
     return knobs
-
-
-def _check_type(name: str, value: Any, hint: Any) -> None:
-    """Accept a value of the knob's type, a choice of its Literal, or an int where a float stands."""
-    options = [option for part in (hint, *get_args(hint)) for option in get_args(part) if isinstance(option, str)]
-    if isinstance(value, str) and (value in options or hint is str):
-        return
-    if hint is bool and isinstance(value, bool):
-        return
-    numbers = {part for part in (hint, *get_args(hint)) if part in (int, float)}
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if numbers and is_number and (float in numbers or isinstance(value, int)):
-        return
-    if isinstance(value, str) and options and not numbers:
-        raise unknown(f"value for the recipe's {name}", value, options)
-    other = "true or false" if hint is bool else "a string"
-    wanted = " or ".join([repr(o) for o in options] + sorted(n.__name__ for n in numbers)) or other
-    raise BirdfastError(f"the recipe's {name} must be {wanted}, not {value!r}")
-
-
-_LONGEST_HEADER = 100_000_000  # bytes, safetensors' own limit
-
-# A damaged or hostile file must not make birdfast fill the memory; nobody records beyond these.
-_MOST = {"sample_rate": 1_000_000, "duration": 600, "n_fft": 65_536, "hop_length": 1_000_000, "n_mels": 2_048}
-
-
-def _check_values(r: Recipe) -> None:
-    """Refuse what cannot work, with the reason."""
-    above_zero = ["soundscape_label_sum", "pseudo_power", "pseudo_label_sum",
-                  "sample_rate", "duration", "n_fft", "win_length", "hop_length", "n_mels", "power", "top_db",
-                  "epochs", "batch_size", "max_windows", "sampling_floor", "sampling_cap"]  # fmt: skip
-    for name in above_zero:
-        if not getattr(r, name) > 0:
-            raise BirdfastError(f"the recipe's {name} must be above 0, not {getattr(r, name)}")
-    for name, most in _MOST.items():
-        if getattr(r, name) > most:
-            raise BirdfastError(f"the recipe's {name} must not exceed {most:,}, it is {getattr(r, name):g}")
-    if r.soundscape_share == 1:
-        raise BirdfastError("soundscape_share=1 leaves no place for recordings: 0.05 to 0.25 is usual")
-    for name in ("label_smoothing", "mask_p", "dropout", "drop_path", "max_bad", "secondary_weight", "warmup", "swa",
-                 "filter_p", "background_p", "wave_mix", "soundscape_share", "soundscape_mix", "pseudo_mix"):  # fmt: skip
-        if not 0 <= getattr(r, name) <= 1:
-            raise BirdfastError(f"the recipe's {name} must lie between 0 and 1, not {getattr(r, name)}")
-    for name in (
-        "window",
-        "distill_weight",
-        "sampling_power",
-        "time_masks",
-        "freq_masks",
-        "mixup_alpha",
-        "weight_decay",
-        "gain_db",
-        "wave_mix_alpha",
-    ):
-        if getattr(r, name) < 0:
-            raise BirdfastError(f"the recipe's {name} must not be negative, it is {getattr(r, name)}")
-    if r.background_snr_low > r.background_snr_high:
-        raise BirdfastError(
-            f"background_snr_low ({r.background_snr_low:g} dB) must not exceed background_snr_high ({r.background_snr_high:g} dB)"
-        )
-    if not 0 <= r.fmin < r.fmax:
-        raise BirdfastError(f"fmin ({r.fmin} Hz) must lie below fmax ({r.fmax} Hz)")
-    if r.sample_rate < 2 * r.fmax:
-        raise BirdfastError(
-            f"a sample_rate of {r.sample_rate} Hz holds no sound above {r.sample_rate / 2:.0f} Hz: "
-            f"set fmax to {r.sample_rate // 2} or less (it is {r.fmax:.0f}), or raise sample_rate"
-        )
-    if r.win_length > r.n_fft:
-        raise BirdfastError(f"win_length ({r.win_length}) must not exceed n_fft ({r.n_fft})")
-    if not (r.n_folds >= 2 and 0 <= r.fold < r.n_folds):
-        raise BirdfastError(
-            f"fold must lie between 0 and n_folds - 1, with n_folds >= 2; they are {r.fold} and {r.n_folds}"
-        )
-    if r.secondary != "ignore" and r.task == "single":
-        raise BirdfastError(f"secondary={r.secondary!r} needs task='multi': a single-label clip has one species only")
-    if r.task == "multi" and r.activation == "softmax":
-        raise BirdfastError("task='multi' needs activation='sigmoid': several species may sing at once")
-    _check_loss(r)
-    _check_training(r)
-
-
-def _check_loss(r: Recipe) -> None:
-    if r.loss not in ("auto", "ce") and r.activation == "softmax":
-        raise BirdfastError(
-            f"loss={r.loss!r} trains each class by itself: it needs activation='sigmoid', not 'softmax'"
-        )
-    if r.loss.startswith("soft_auc") and r.batch_size == 1:
-        raise BirdfastError(
-            f"loss={r.loss!r} compares the clips of a batch: batch_size=1 holds no pair, give 32 or more"
-        )
-
-
-def _check_training(r: Recipe) -> None:
-    """Of what is scored, at which rates, averaged and distilled how."""
-    if r.window > r.duration:
-        raise BirdfastError(
-            f"a window of {r.window:g} s does not fit into a duration of {r.duration:g} s: make duration as long, or longer"
-        )
-    if not isinstance(r.lr, str) and not 0 < r.lr < 10:
-        raise BirdfastError(f"the recipe's lr must be a number above 0, 'auto' or 'backbone', not {r.lr}")
-    if not 0 < r.body_lr <= 1:
-        raise BirdfastError(f"the recipe's body_lr must lie above 0 and not above 1, it is {r.body_lr}")
-    if not 0 <= r.ema < 1:
-        raise BirdfastError(f"the recipe's ema must lie between 0 and 1, and not be 1, it is {r.ema}")
-    if r.ema and r.swa:
-        raise BirdfastError("ema and swa are two ways to average the weights: set one of them to 0")
-    if r.no_call and (r.soundscape_share or r.soundscape_mix):
-        raise BirdfastError("labelled windows without a call train already, as clips of no species: set no_call=False")
-    if r.distill and (r.wave_mix or r.soundscape_mix or r.pseudo_mix):
-        raise BirdfastError("a teacher heard the recordings unmixed: set distill='', or wave_mix and the like to 0")
-    if r.distill and r.distill_kind == "kl" and r.task == "multi":
-        raise BirdfastError("distill_kind='kl' compares one species a clip: task='multi' wants 'bce'")
 
 
 # What the failing notebook did: a constant 1e-3, nothing against over-fitting or imbalance.

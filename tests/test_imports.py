@@ -12,6 +12,8 @@ import birdfast
 PACKAGE = Path(birdfast.__file__).parent
 # What each room may import of the others.
 MAY = {
+    "recipe_checks": {"recipe", "errors"},
+    "recipe": {"recipe_checks", "errors"},
     "recordings": {"recipe", "errors", "notes"},
     "spectrogram": {"recipe", "errors", "notes"},
     "models": {"recipe", "errors", "notes", "spectrogram"},

@@ -58,7 +58,7 @@ def train_run(
     export
         Whose weights are exported and scored: "last", or "best" for the epoch of the highest validation ROC-AUC.
     cache, cache_dir
-        "waveform" or "spectrogram", see :func:`~birdfast.training.blocks.bird_dls`.
+        "waveform" or "spectrogram", see :func:`~birdfast.training.dataloaders.bird_dls`.
 
     Raises
     ------
@@ -67,8 +67,8 @@ def train_run(
     """
     from birdfast.models.backbone import check_backbone
     from birdfast.models.weights import check_spectrogram
-    from birdfast.training.blocks import bird_dls
     from birdfast.training.checkpoint import EXPORTS, check_epochs, read_state
+    from birdfast.training.dataloaders import bird_dls
     from birdfast.training.learner import bird_learner
     from birdfast.training.progress import quiet_unless_watched
 

@@ -160,7 +160,7 @@ def wanted_folds(source: Source, recipe: Recipe, folds: Iterable[int] | None) ->
 def _train(source: Source, recipe: Recipe, folder: Path, options: dict[str, Any]) -> None:
     """One fold: a run, its bundle, and what it says about the recordings that it has not heard."""
     from birdfast.inference.bundle import save_bundle
-    from birdfast.training.blocks import bird_dls
+    from birdfast.training.dataloaders import bird_dls
     from birdfast.training.learner import bird_learner
     from birdfast.training.progress import quiet_unless_watched
 

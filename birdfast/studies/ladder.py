@@ -139,7 +139,7 @@ def ladder(
 
 def train_and_score(source: Source, recipe: Recipe, **options: Any) -> dict[str, Any]:
     """One training, scored once, after its last epoch; `options` go to ``bird_dls``."""
-    from birdfast.training.blocks import bird_dls
+    from birdfast.training.dataloaders import bird_dls
     from birdfast.training.learner import bird_learner
     from birdfast.training.progress import EpochTimer, NoValidation
 

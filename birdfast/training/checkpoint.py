@@ -12,7 +12,7 @@ from fastai.learner import load_model, save_model
 from fastai.torch_core import rank_distrib, set_seed
 
 from birdfast.errors import BirdfastError, unknown
-from birdfast.training.blocks import check_bad_share
+from birdfast.training.clips import check_bad_share
 
 BEST, EXPORTS = "best.pth", ("last", "best")
 

@@ -23,7 +23,6 @@ from birdfast.models.losses import create_loss
 from birdfast.notes import note
 from birdfast.training.augment import WaveMix
 from birdfast.training.average import AverageWeights
-from birdfast.training.blocks import windows_of
 from birdfast.training.checkpoint import (
     Checkpoints,
     SeedEpochs,
@@ -35,6 +34,7 @@ from birdfast.training.checkpoint import (
     read_state,
     seed_draws,
 )
+from birdfast.training.clips import windows_of
 from birdfast.training.distill import create_distill
 from birdfast.training.gpu import FusedAdam, SmoothLoss, for_gpu, has_bf16
 from birdfast.training.metrics import bird_metrics, of_classes, per_recording

@@ -129,7 +129,7 @@ def test_the_best_epoch_is_exported_when_asked(birdfast, tiny_birds, recipe_file
     said = birdfast(*train, "--resume", "--export", "best").stdout
     assert "exported: the best epoch, 1 of 2" in said
     again = json.loads((run / "summary.json").read_text())
-    assert (again["exported"], again["exported_epoch"]) == ("best", 0)
+    assert (again["exported"], again["exported_epoch"]) == ("best", 1)
     assert again["seconds"] == summary["seconds"]  # nothing was trained
     best = load_bundle(run / "birds.safetensors")
     stored = torch.load(run / "best.pth", weights_only=True)

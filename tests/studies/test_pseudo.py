@@ -17,7 +17,7 @@ from birdfast.studies import folds as folds_module
 from birdfast.studies import pseudo as module
 from birdfast.studies.folds import HEARD
 from birdfast.studies.pseudo import LABELS, pseudo_label, soft_labels
-from birdfast.training.blocks import bird_dls
+from birdfast.training.dataloaders import bird_dls
 from tests.conftest import SAMPLE_RATE, chirp
 
 

@@ -10,7 +10,7 @@ from fastai.torch_core import TensorCategory, TensorMultiCategory
 from birdfast.errors import BirdfastError
 from birdfast.spectrogram.logmel import LogMel
 from birdfast.training.augment import AddBackground, RandomFilter, RandomGain, WaveMix
-from birdfast.training.blocks import bird_dls
+from birdfast.training.dataloaders import bird_dls
 from birdfast.training.learner import bird_learner, without_wave_mix
 from birdfast.training.transforms import AudioSpectrogram, AudioTensor, AudioToSpec
 

@@ -5,7 +5,7 @@ from fastai.callback.core import Callback
 from fastai.learner import load_model
 
 from birdfast.errors import BirdfastError
-from birdfast.training.blocks import bird_dls
+from birdfast.training.dataloaders import bird_dls
 from birdfast.training.learner import bird_learner
 
 

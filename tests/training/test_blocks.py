@@ -15,7 +15,9 @@ from birdfast.models.losses import create_loss
 from birdfast.recordings.audio import get_audio_files
 from birdfast.recordings.tables import read_source
 from birdfast.spectrogram.logmel import LogMel
-from birdfast.training.blocks import AudioBlock, bird_dls, clips_table
+from birdfast.training.blocks import AudioBlock
+from birdfast.training.clips import clips_table
+from birdfast.training.dataloaders import bird_dls
 from birdfast.training.learner import bird_learner
 from birdfast.training.transforms import AudioSpectrogram, AudioTensor
 

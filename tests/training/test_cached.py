@@ -10,8 +10,8 @@ from birdfast.errors import BirdfastError
 from birdfast.inference.predictor import Predictor
 from birdfast.recordings.audio import read_clip
 from birdfast.spectrogram.logmel import LogMel
-from birdfast.training.blocks import bird_dls
 from birdfast.training.cached import ReadLevels, ReadPcm, fit_frames, whole_levels
+from birdfast.training.dataloaders import bird_dls
 from birdfast.training.learner import bird_learner
 from birdfast.training.transforms import AudioSpectrogram, AudioToSpec, Clip
 

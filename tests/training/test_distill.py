@@ -8,7 +8,7 @@ from fastai.learner import load_learner
 
 from birdfast.errors import BirdfastError
 from birdfast.recordings.audio import read_clip
-from birdfast.training.blocks import bird_dls
+from birdfast.training.dataloaders import bird_dls
 from birdfast.training.distill import Distill, Teacher, load_teacher
 from birdfast.training.learner import bird_learner
 from birdfast.training.transforms import Clip, Cue, ReadClip

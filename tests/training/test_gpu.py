@@ -4,7 +4,7 @@ from fastai.optimizer import Adam
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from birdfast.training.blocks import bird_dls
+from birdfast.training.dataloaders import bird_dls
 from birdfast.training.gpu import FusedAdam, LossesHome, SmoothLoss, SparingProgress
 from birdfast.training.learner import bird_learner
 

@@ -12,7 +12,7 @@ from fastai.callback.mixup import MixUp as FastaiMixUp
 from fastai.learner import load_learner
 
 from birdfast.errors import BirdfastError
-from birdfast.training.blocks import bird_dls
+from birdfast.training.dataloaders import bird_dls
 from birdfast.training.learner import bird_learner, edge
 from birdfast.training.mixup import MixUp
 

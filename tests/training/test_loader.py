@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from birdfast.training.blocks import bird_dls
 from birdfast.training.checkpoint import seed_draws
+from birdfast.training.dataloaders import bird_dls
 from birdfast.training.loader import copied_ahead
 
 

@@ -15,7 +15,7 @@ from birdfast.recordings.labels import confidence_weights, sum_at_most, sum_to
 from birdfast.recordings.source import Source
 from birdfast.recordings.tables import read_source
 from birdfast.spectrogram.functional import mix_levelled
-from birdfast.training.blocks import bird_dls
+from birdfast.training.dataloaders import bird_dls
 from birdfast.training.learner import bird_learner
 from birdfast.training.pools import AddWindow, Pool
 from birdfast.training.transforms import Clip, Window

@@ -6,7 +6,7 @@ import torch
 
 from birdfast.errors import BirdfastError
 from birdfast.recordings.audio import fit, read_clip
-from birdfast.training.blocks import bird_dls
+from birdfast.training.dataloaders import bird_dls
 from birdfast.training.learner import bird_learner
 from birdfast.training.transforms import Clip, ReadClip
 

@@ -1,0 +1,92 @@
+"""The clips table: which stretch of which file is an item, and which validate."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from birdfast.errors import BirdfastError
+from birdfast.notes import note
+from birdfast.recordings.audio import get_audio_files, read_header, read_headers, window_starts
+from birdfast.recordings.folds import split
+from birdfast.recordings.labelled import is_window, soundscape_folds
+from birdfast.training.cached import is_npy, npy_headers
+
+
+def clips_table(recordings, is_valid, recipe):
+    "A row for each training recording and for each validation window; `recording` tells which belong together"
+    table = recordings.assign(recording=np.arange(len(recordings)), is_valid=is_valid)
+    end = table["end_time"].fillna(table["duration"]).clip(upper=table["duration"])
+    table = table.assign(start_time=table["start_time"].fillna(0.0), end_time=end)
+    train = table[~table["is_valid"]]
+    valid = table[table["is_valid"]]
+    starts = [_valid_starts(end - start, recipe) for start, end in zip(valid["start_time"], valid["end_time"])]
+    windows = valid.loc[valid.index.repeat([len(s) for s in starts])].copy()
+    windows["start_time"] += np.concatenate(starts) if starts else []
+    windows["end_time"] = np.minimum(windows["end_time"], windows["start_time"] + recipe.scored)
+    return pd.concat([train, windows], ignore_index=True)
+
+
+def _valid_starts(length, recipe):
+    "Full windows of a recording, spread evenly over it when there are more than the recipe's cap"
+    starts = window_starts(length, window=recipe.scored, last="drop")
+    if len(starts) > recipe.max_windows:
+        starts = starts[np.linspace(0, len(starts) - 1, recipe.max_windows).round().astype(int)]
+    return starts
+
+
+def readable(recordings, recipe, bad_files):
+    "The recordings whose headers can be read, with their `duration`; the others are listed, and stop the run if they are many"
+    headers = _headers(recordings["path"], recipe)
+    broken = headers["error"].notna().to_numpy()
+    for path, error in headers.loc[broken, ["path", "error"]].itertuples(index=False):
+        bad_files.add(path, error)
+    check_bad_share(bad_files, len(recordings), recipe.max_bad)
+    if broken.any():
+        note(f"{broken.sum()} of {len(recordings)} recordings cannot be read and are left out: {bad_files.path}")
+    found = {name: headers[name].to_numpy() for name in ("duration", "sample_rate")}
+    return recordings.assign(**found)[~broken].reset_index(drop=True)
+
+
+def _headers(paths, recipe):
+    saved = is_npy(paths)
+    if saved.any() and not saved.all():
+        raise BirdfastError(
+            f"{saved.sum()} of {len(saved)} recordings are .npy spectrograms, the others sound: train one kind"
+        )
+    return npy_headers(paths, recipe) if saved.any() else read_headers(paths, progress=True)
+
+
+def check_bad_share(bad_files, n, max_bad):
+    "Raise if more than the share `max_bad` of `n` files is unreadable"
+    n_bad = len(bad_files)
+    if n_bad > max_bad * n:
+        worst = "; ".join(f"{r.path}: {r.reason}" for r in bad_files.table().head(3).itertuples())
+        raise BirdfastError(
+            f"{n_bad} of {n} recordings cannot be read, more than the recipe's max_bad={max_bad:.0%}: {worst}. "
+            f"The whole list is in {bad_files.path}; mend or remove the files, or raise max_bad"
+        )
+
+
+def split_both(recordings, recipe):
+    "Which rows validate: recordings by `split`, labelled soundscapes by site or file"
+    windows = is_window(recordings)
+    is_valid = np.zeros(len(recordings), bool)
+    is_valid[~windows] = split(recordings[~windows].reset_index(drop=True), n_folds=recipe.n_folds, fold=recipe.fold,
+                               group=recipe.group, seed=recipe.seed)  # fmt: skip
+    if windows.any():
+        folds = soundscape_folds(recordings.loc[windows, "path"], folds=range(recipe.n_folds),
+                                 group=recipe.soundscape_group, seed=recipe.seed)  # fmt: skip
+        is_valid[windows] = folds == recipe.fold
+    return is_valid
+
+
+def windows_of(paths, duration, step=None):
+    "A row a window of `duration` s for a file, a folder or a list of either"
+    paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    files = [f for p in paths for f in (get_audio_files(p) if Path(p).is_dir() else [p])]
+    rows = []
+    for file in files:
+        starts = window_starts(read_header(file).duration, window=duration, step=step)
+        rows += [(str(file), start, start + duration) for start in starts]
+    return pd.DataFrame(rows, columns=["path", "start_time", "end_time"])
