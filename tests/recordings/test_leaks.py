@@ -149,3 +149,11 @@ def test_no_leak_in_mini_birdclef(shared_data):
     recordings = read_source(shared_data / "mini_birdclef").recordings
     for fold in range(5):
         assert leak_report(recordings, split(recordings, fold=fold), audio=True).ok
+
+
+def test_a_soundscape_that_validates_a_species_makes_no_leak_of_its_recordist(four):
+    four.loc[3, ["author", "primary_label"]] = ["v", "rare"]
+    window = pd.DataFrame({"path": ["scape.ogg"], "primary_label": "rare", "author": None, "site": "S1"})
+    report = leak_report(pd.concat([four, window], ignore_index=True), np.append(IS_VALID, True))
+    assert report.ok
+    assert report.shared_sites.empty
