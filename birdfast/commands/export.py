@@ -133,7 +133,10 @@ def load_pickle(path: Path) -> Any:
     BirdfastError
         If there is none, or what it was made with is not installed.
     """
-    from fastai.learner import load_learner
+    from birdfast.models.quiet import no_script_warnings
+
+    with no_script_warnings():
+        from fastai.learner import load_learner
 
     if not path.is_file():
         raise BirdfastError(f"no pickle at {path}: give what birdfast train or learn.export wrote")
