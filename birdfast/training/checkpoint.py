@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from fastai.callback.core import Callback
 from fastai.learner import load_model, save_model
-from fastai.torch_core import rank_distrib, set_seed
+from fastai.torch_core import get_model, rank_distrib, set_seed
 
 from birdfast.errors import BirdfastError, unknown
 from birdfast.training.clips import check_bad_share
@@ -163,6 +163,15 @@ def load_last(learn, folder, state):
         states = torch.load(_found(folder, state["more"]), map_location=learn.dls.device, weights_only=True)
         for cb in _keepers(learn):
             cb.load_state(states.get(cb.name))
+
+
+def load_average(learn, folder):
+    "Put the average of the last finished epoch, where it has one, in the place of the weights"
+    state, _ = read_state(folder)
+    if "more" in state:
+        more = torch.load(_found(folder, state["more"]), map_location=learn.dls.device, weights_only=True)
+        if kept := more.get("average_weights"):
+            get_model(learn.model).load_state_dict(kept["average"])
 
 
 def _found(folder, name):

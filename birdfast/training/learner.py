@@ -29,6 +29,7 @@ from birdfast.training.checkpoint import (
     StopOnBadFiles,
     check_epochs,
     epoch_file,
+    load_average,
     load_last,
     more_epochs,
     read_state,
@@ -106,11 +107,14 @@ class BirdLearner(Learner):
     def load_epoch(self, which, run):
         """Load the weights of the "last" or the "best" epoch of the folder `run`; gives that epoch, counted from 0.
 
+        Of a recipe with `ema` or `swa` it is their average, which was validated.
         The best has the highest validation ROC-AUC. Of few validation recordings that score is noisy, and the best of
         many epochs looks better than it is.
         """
         file, epoch = epoch_file(run, which)
         load_model(file, self.model, None, with_opt=False, device=self.dls.device)
+        if which == "last":
+            load_average(self, run)
         return epoch
 
     def _agreed_lr(self):
