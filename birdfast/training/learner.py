@@ -165,8 +165,8 @@ class BirdLearner(Learner):
         return list(self.dls.vocab)[: -1 if self.recipe.no_call else None]
 
     def probabilities(self, paths, step=None):
-        "Probabilities of every window of files or of a folder, a DataFrame indexed (path, start_time, end_time)"
-        windows = windows_of(paths, self.recipe.duration, step)
+        "Probabilities of every scored window of files or of a folder, a DataFrame indexed (path, start_time, end_time)"
+        windows = windows_of(paths, self.recipe.scored, step)
         with self.no_bar(), self.no_logging():
             values = self.get_preds(dl=self.dls.test_dl(windows, bs=2 * self.recipe.batch_size, num_workers=0))[0]
         index = pd.MultiIndex.from_frame(windows[["path", "start_time", "end_time"]])
