@@ -13,7 +13,8 @@ class AverageWeights(Callback):
     `ema`: an exponential moving average with this decay after each step, less at first, min(decay, (1 + n) / (10 + n))
     after n steps, so that a short run forgets its random start (TensorFlow's rule). Norms' statistics are averaged alike.
     `swa`: the plain mean of the weights after each of the last epochs, this share of all (Izmailov et al. 2018); norms'
-    statistics are those of the last epoch and not computed anew, which gave NaN in BirdCLEF 2026.
+    statistics are those of the last epoch and not computed anew, which gave NaN in BirdCLEF 2026. A finished run that goes
+    on to more epochs begins its average anew.
     """
 
     order, run_valid = 62, True  # before Checkpoints (65)
@@ -36,9 +37,12 @@ class AverageWeights(Callback):
 
     def after_train(self):
         first = self.n_epoch - max(1, round(self.swa * self.n_epoch))
+        if self.swa and self.kept and self.kept["first"] != first:
+            self.kept = None  # of a run that was to end sooner
         if self.swa and self.epoch >= first:
-            self.kept = self.kept or {"average": _copies(self.learn.model)}
-            _blend(self.kept["average"], self.learn.model, 1 / (self.epoch - first + 1), buffers=False)
+            kept = self.kept or {"average": _copies(self.learn.model), "n": 0, "first": first}
+            _blend(kept["average"], self.learn.model, 1 / (kept["n"] + 1), buffers=False)
+            self.kept = kept | {"n": kept["n"] + 1}
         self._put_in()
 
     def after_validate(self):

@@ -84,6 +84,7 @@ class Checkpoints(Callback):
         name, more = f"last_{self.epoch:04d}.pth", f"more_{self.epoch:04d}.pth"
         _replace(self.folder / name, lambda path: save_model(path, self.learn.model, self.opt))
         self.state |= {"epoch": self.epoch, "last": name, "epochs": self.learn.n_epoch}
+        self.state.pop("more", None)
         if states := {cb.name: state for cb in _keepers(self.learn) if (state := cb.state()) is not None}:
             _replace(self.folder / more, lambda path: torch.save(states, path))
             self.state["more"] = more

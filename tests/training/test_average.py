@@ -91,6 +91,38 @@ def test_an_interrupted_run_ends_with_the_same_average(tiny_birds, tiny_recipe, 
     assert all(torch.equal(whole[name], tensor) for name, tensor in ended.model.state_dict().items())
 
 
+@pytest.mark.parametrize(("before", "after"), [(2, 5), (4, 6)])
+def test_a_finished_run_that_goes_on_averages_its_new_last_epochs(tiny_birds, tiny_recipe, tmp_path, before, after):
+    recipe = tiny_recipe.with_(epochs=before, schedule="constant", swa=0.5)
+    train(tiny_birds, recipe, run=tmp_path)
+    trace = Trace()
+    learn = bird_learner(bird_dls(tiny_birds, recipe, device="cpu"))
+    learn.fit_recipe(after, run=tmp_path, resume=True, cbs=[trace])
+    if before == 2:
+        close(trace.validated[0], trace.epochs[0])  # epoch 2 of 5, before the average begins
+    names, final, (a, b) = dict(learn.model.named_parameters()), learn.model.state_dict(), trace.epochs[-2:]
+    close(final, {name: (a[name] + b[name]) / 2 if name in names else b[name] for name in final})
+
+
+@pytest.mark.parametrize("cut", [2, 3])
+def test_one_that_goes_on_may_be_interrupted_before_it_averages(tiny_birds, tiny_recipe, tmp_path, cut):
+    recipe = tiny_recipe.with_(schedule="constant", swa=0.5)
+    train(tiny_birds, recipe, run=tmp_path)
+
+    class Stop(Callback):
+        def before_batch(self):
+            if self.epoch == cut and self.training:
+                raise RuntimeError("power cut")
+
+    def go_on(*cbs):
+        bird_learner(bird_dls(tiny_birds, recipe, device="cpu")).fit_recipe(5, run=tmp_path, resume=True, cbs=cbs)
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        go_on(Stop())
+    go_on()
+    assert pd.read_csv(tmp_path / "history.csv")["epoch"].tolist() == [0, 1, 2, 3, 4]
+
+
 def test_the_best_file_holds_the_average(tiny_birds, tiny_recipe, tmp_path):
     learn = train(tiny_birds, tiny_recipe.with_(ema=0.7, epochs=1), run=tmp_path / "run")
     averaged = {name: t.clone() for name, t in learn.model.state_dict().items()}
