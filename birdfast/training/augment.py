@@ -27,7 +27,7 @@ def wave_tfms(recipe, n_classes):
         snr = recipe.background_snr_low, recipe.background_snr_high
         tfms.append(AddBackground(recipe.background, recipe.sample_rate, recipe.duration, recipe.background_p, snr))
     if recipe.wave_mix:
-        tfms.append(WaveMix(n_classes, recipe.wave_mix, recipe.wave_mix_alpha, recipe.wave_mix_labels))
+        tfms.append(WaveMix(n_classes, recipe.wave_mix, recipe.wave_mix_alpha, recipe.wave_mix_labels, recipe.no_call))
     return [PcmToAudio(recipe.sample_rate), *tfms] if tfms else []
 
 
@@ -171,14 +171,14 @@ class WaveMix(_WaveTransform):
     """Mix a waveform with another of the batch, at equal peaks, with probability `p`; labels are their union, or interpolated
 
     `alpha` 0 takes half of each (BirdCLEF 2025, 1st), else the shares are drawn from Beta(alpha, alpha). Nothing is mixed
-    into padding, nor is the label of what is not heard.
+    into padding, nor is the label of what is not heard. `no_call` says that the last class is that of clips without a call.
     """
 
     order = ORDER["WaveMix"]
 
-    def __init__(self, n_classes, p=0.5, alpha=0.0, labels="union"):
+    def __init__(self, n_classes, p=0.5, alpha=0.0, labels="union", no_call=False):
         super().__init__()
-        self.n_classes, self.p_item, self.alpha, self.labels = n_classes, p, alpha, labels
+        self.n_classes, self.p_item, self.alpha, self.labels, self.no_call = n_classes, p, alpha, labels, no_call
 
     def __call__(self, b, split_idx=None, **kwargs):
         self.before_call(b, split_idx)
@@ -186,7 +186,8 @@ class WaveMix(_WaveTransform):
             return b
         x, y = b
         mixed, other, lam = self.mix(x.as_subclass(torch.Tensor))
-        return _like(mixed, x), mix_targets(y, other, lam, n_classes=self.n_classes, labels=self.labels)
+        how = {"n_classes": self.n_classes, "labels": self.labels, "no_call": self.no_call}
+        return _like(mixed, x), mix_targets(y, other, lam, **how)
 
     def draw(self, n):
         "The partner of each item, itself where it is not mixed, and its own share, 1 there"

@@ -165,8 +165,10 @@ class Distill(Callback):
         values = F.normalize(self.values) if self.kind == "cosine" else self.values
         if not hasattr(self.learn, "mix_up"):
             return values
-        lam, other = self.learn.mix_up.drawn
-        return union(values, values[other]) if self.kind == "bce" else mix(values, values[other], lam)
+        mix_up = self.learn.mix_up
+        lam, other = mix_up.drawn
+        is_union = self.kind != "cosine" and mix_up.how == "union"  # embeddings have none
+        return union(values, values[other]) if is_union else mix(values, values[other], lam)
 
     def _distance(self, values):
         known = ~values.isnan().any(1)

@@ -267,7 +267,7 @@ def import_distributed():
 def _recipe_callbacks(recipe):
     "What a recipe adds to training"
     labels = "union" if recipe.task == "multi" else "interpolate"
-    cbs = [MixUp(recipe.mixup_alpha, labels)] if recipe.mixup_alpha else []
+    cbs = [MixUp(recipe.mixup_alpha, labels, recipe.no_call)] if recipe.mixup_alpha else []
     return [*cbs, AverageWeights(recipe.ema, recipe.swa)] if recipe.ema or recipe.swa else cbs
 
 

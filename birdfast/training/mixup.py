@@ -21,32 +21,40 @@ def draw_lam(alpha, n):
     return torch.maximum(lam, 1 - lam)
 
 
-def mix_targets(y, other, lam, *, n_classes, labels):
-    "Targets of items mixed with those at `other`: their union, or interpolated by `lam`; class indices become one-hot first"
+def mix_targets(y, other, lam, *, n_classes, labels, no_call=False):
+    """Targets of items mixed with those at `other`: their union, or interpolated by `lam`; class indices become one-hot first
+
+    With `no_call` the last class, of clips without a call, is off in a union with a call.
+    """
     soft = soft_targets(y, n_classes)
     mixed = union(soft, soft[other]) if labels == "union" else mix(soft, soft[other], lam)
+    if no_call and labels == "union":
+        calls = (mixed[:, :-1] > 0).any(1, keepdim=True)
+        mixed = torch.cat([mixed[:, :-1], mixed[:, -1:].masked_fill(calls, 0.0)], 1)
     return mixed.as_subclass(type(y)) if y.ndim == 2 else mixed
 
 
 class MixUp(Callback):
     """Mix each item with another of the batch (Zhang et al. 2018): labels interpolated for one class a clip, their union for many
 
-    `labels` ("interpolate" or "union") says which; None goes by the targets: class indices, or not.
+    `labels` ("interpolate" or "union") says which; None goes by the targets: class indices, or not. `no_call` says that the
+    last class is that of clips without a call.
     """
 
     order, run_valid = 5, False  # before CastToTensor (9) makes plain tensors of the batch
 
-    def __init__(self, alpha=0.4, labels=None):
+    def __init__(self, alpha=0.4, labels=None, no_call=False):
         if not alpha > 0:
             raise BirdfastError(f"MixUp's alpha must be above 0, not {alpha}; leave the callback out to switch it off")
-        self.alpha, self.labels = alpha, labels
+        self.alpha, self.labels, self.no_call = alpha, labels, no_call
 
     def before_batch(self):
-        self.drawn = lam, other = self.draw(len(self.x), self.x.device)  # for what else is to be mixed alike
         x, y = self.x, self.y
+        self.drawn = lam, other = self.draw(len(x), x.device)  # for what else is to be mixed alike
         self.learn.xb = (mix(x, x[other], lam.to(x.dtype)),)
-        labels = self.labels or ("union" if y.is_floating_point() else "interpolate")
-        self.learn.yb = (mix_targets(y, other, lam, n_classes=self.learn.dls.c, labels=labels),)
+        self.how = self.labels or ("union" if y.is_floating_point() else "interpolate")
+        how = {"n_classes": self.learn.dls.c, "labels": self.how, "no_call": self.no_call}
+        self.learn.yb = (mix_targets(y, other, lam, **how),)
 
     def draw(self, n, device):
         "Weights `(n,)` of at least one half and the partner of each item"

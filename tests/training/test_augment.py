@@ -138,6 +138,13 @@ class TestWaveMix:
         assert shares[0, :2].tolist() == [0.5, 0.5]
         assert shares[0, 2:].isnan().all()
 
+    @pytest.mark.parametrize("kind", ["index", "multi-hot"])
+    def test_a_call_over_no_call_is_a_call(self, audio, monkeypatch, kind):
+        y = torch.tensor([0, 3, 3, 1, 2, 0, 1, 2])  # the last class is that of no call
+        y = TensorCategory(y) if kind == "index" else TensorMultiCategory(torch.eye(4)[y])
+        mixed = self.partners(WaveMix(4, no_call=True), monkeypatch)((audio, y), split_idx=0)[1]
+        assert mixed[:3].tolist() == [[1, 0, 0, 0], [0, 0, 0, 1], [0, 1, 0, 0]]
+
     def test_neither_padding_nor_silence_is_mixed_into(self, audio, monkeypatch):
         x = audio.clone()
         x[0, :, 1000:] = 0  # short, padded at its end

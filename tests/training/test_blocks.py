@@ -236,6 +236,16 @@ def test_no_call_is_learned_and_not_predicted(with_silence, tiny_recipe, tmp_pat
     assert learn.predict(files["species1"])[2].shape == (3,)
 
 
+def test_a_clip_mixed_with_one_without_call_is_not_without_call(with_silence, tiny_recipe):
+    recipe = tiny_recipe.with_(task="multi", activation="sigmoid", no_call=True, wave_mix=1.0, batch_size=30)
+    dls = bird_dls(with_silence, recipe, device="cpu")
+    y = dls.train.one_batch()[1].as_subclass(torch.Tensor)
+    called = y[:, :3].sum(1) > 0
+    assert (y[called, 3] == 0).all()
+    assert (y[~called, 3] == 1).all()
+    assert bird_learner(dls).mix_up.no_call
+
+
 def test_no_call_without_such_clips_is_refused(tiny_table, tiny_recipe):
     with pytest.raises(BirdfastError, match="no_call=True needs clips without a call"):
         bird_dls(tiny_table, tiny_recipe.with_(no_call=True))

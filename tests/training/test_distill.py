@@ -130,6 +130,35 @@ def test_probabilities_by_the_names_of_their_classes(tiny_birds, tiny_recipe, fi
     assert (probabilities.argmax(1) == (targets + 1) % 3).mean() > 0.8
 
 
+class Mixed(Callback):
+    "What is said by the teacher, and what is made of it"
+
+    order = 5
+
+    def before_fit(self):
+        self.seen = []
+
+    def after_loss(self):
+        if self.training:
+            self.seen.append((*self.learn.mix_up.drawn, self.learn.distill.values, self.learn.distill._mixed()))
+
+
+@pytest.mark.parametrize("task", ["single", "multi"])
+def test_under_mixup_the_teacher_is_mixed_as_the_labels_are(tiny_table, tiny_recipe, files, tmp_path, task):
+    table = pd.DataFrame({"path": files, "start_time": 0.5, "end_time": 1.5})
+    rng = np.random.default_rng(0)
+    table = table.assign(**{name: rng.random(len(files)) for name in CLASSES})
+    table.to_parquet(tmp_path / "t.parquet")
+    recipe = tiny_recipe.with_(distill=str(tmp_path / "t.parquet"), distill_kind="bce", mixup_alpha=0.4, epochs=1,
+                               task=task, activation="sigmoid")  # fmt: skip
+    mixed = Mixed()
+    learner(tiny_table, recipe).fit_recipe(cbs=[mixed])
+    lam, other, values, found = mixed.seen[0]
+    share = lam[:, None]
+    wanted = torch.maximum(values, values[other]) if task == "multi" else share * values + (1 - share) * values[other]
+    torch.testing.assert_close(found, wanted)
+
+
 def test_the_distances_are_their_formulas():
     torch.manual_seed(0)
     pred, values = torch.randn(4, 3), torch.rand(4, 3)
