@@ -114,6 +114,13 @@ def _check_training(r: Recipe) -> None:
         raise BirdfastError("ema and swa are two ways to average the weights: set one of them to 0")
     if r.no_call and (r.soundscape_share or r.soundscape_mix):
         raise BirdfastError("labelled windows without a call train already, as clips of no species: set no_call=False")
+    if r.no_call and r.pseudo_mix:
+        raise BirdfastError("pseudo-labels know no clips without a call: set no_call=False, or pseudo_mix=0")
+    if r.no_call and r.distill and r.distill_kind != "cosine":
+        raise BirdfastError(
+            f"distill_kind={r.distill_kind!r} has no teacher of clips without a call: set no_call=False, or distil "
+            "embeddings with distill_kind='cosine'"
+        )
     if r.distill and (r.wave_mix or r.soundscape_mix or r.pseudo_mix):
         raise BirdfastError("a teacher heard the recordings unmixed: set distill='', or wave_mix and the like to 0")
     if r.distill and r.distill_kind == "kl" and r.task == "multi":
