@@ -23,6 +23,7 @@ MOST = 0.5  # share of unusable files from which training is pointless
 
 def check_paths(headers: pd.DataFrame, recipe: Recipe) -> Finding:
     """Do the files exist? `headers` are of :func:`~birdfast.recordings.audio.read_headers`, one row a recording."""
+    headers = headers.drop_duplicates("path")
     missing = [path for path in headers.loc[headers["error"].notna(), "path"] if not Path(path).exists()]
     if not missing:
         return Finding("paths", "ok", f"all {len(headers)} files exist")
@@ -37,6 +38,7 @@ def check_paths(headers: pd.DataFrame, recipe: Recipe) -> Finding:
 
 def check_readable(headers: pd.DataFrame, recipe: Recipe) -> Finding:
     """Can every file that exists be opened?"""
+    headers = headers.drop_duplicates("path")
     broken = headers[headers["error"].notna()]
     broken = broken[[Path(path).exists() for path in broken["path"]]]
     if broken.empty:

@@ -13,7 +13,8 @@ from birdfast.spectrogram import functional as F
 from birdfast.training.mixup import draw_lam, mix_targets, sent
 from birdfast.training.transforms import ORDER, AudioTensor, PcmTensor, needs, pcm_to_audio
 
-_KNOBS = ("gain_db", "filter_p", "background", "wave_mix")  # of the recipe: each switches a change on
+# of the recipe: each switches a change on
+_KNOBS = ("gain_db", "filter_p", "background", "wave_mix", "soundscape_mix", "pseudo_mix")
 
 
 def wave_tfms(recipe, n_classes):

@@ -43,8 +43,7 @@ class StopOnBadFiles(Callback):
     order = 70
 
     def before_fit(self):
-        # once, not every batch
-        self.n_files, self.size = self.learn.dls.source.recordings["path"].nunique(), -1
+        self.n_files, self.size = self.learn.dls.n_files, -1
 
     def after_batch(self):
         size = self.learn.dls.bad_files.n_bytes()

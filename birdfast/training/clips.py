@@ -41,9 +41,10 @@ def readable(recordings, recipe, bad_files):
     broken = headers["error"].notna().to_numpy()
     for path, error in headers.loc[broken, ["path", "error"]].itertuples(index=False):
         bad_files.add(path, error)
-    check_bad_share(bad_files, len(recordings), recipe.max_bad)
-    if broken.any():
-        note(f"{broken.sum()} of {len(recordings)} recordings cannot be read and are left out: {bad_files.path}")
+    n_files, n_broken = recordings["path"].nunique(), recordings.loc[broken, "path"].nunique()
+    check_bad_share(bad_files, n_files, recipe.max_bad)
+    if n_broken:
+        note(f"{n_broken} of {n_files} recordings cannot be read and are left out: {bad_files.path}")
     found = {name: headers[name].to_numpy() for name in ("duration", "sample_rate")}
     return recordings.assign(**found)[~broken].reset_index(drop=True)
 

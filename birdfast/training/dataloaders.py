@@ -22,7 +22,7 @@ from birdfast.recordings.tables import read_source
 from birdfast.training import show  # noqa: F401 - registers how fastai draws birdfast's types
 from birdfast.training.augment import check_waveforms
 from birdfast.training.blocks import bird_block, hears_soundscapes
-from birdfast.training.cached import ReadLevels, cached_reader, check_whole, is_npy
+from birdfast.training.cached import cached_reader, check_whole, is_npy
 from birdfast.training.clips import clips_table, readable, split_both, windows_of
 from birdfast.training.distill import load_teacher
 from birdfast.training.loader import BirdDL
@@ -50,7 +50,7 @@ def bird_dls(
     `cache="spectrogram"` keeps spectrograms, which is faster and an approximation (docs/speed.md).
     `pseudo` is a Parquet or table of soft labels (`path, start_time, end_time`, a column a class; rows whose `fold` is the
     recipe's are held out), from which the recipe's `pseudo_mix` draws.
-    The dls carry `recipe`, `source`, `clips`, `pools`, `leaks`, `bad_files` and, for distillation, `teacher`.
+    The dls carry `recipe`, `source`, `clips`, `pools`, `leaks`, `n_files`, `bad_files` and, for distillation, `teacher`.
     """
     recipe = get_recipe(recipe, **knobs)
     if cache == "spectrogram":
@@ -80,11 +80,11 @@ def bird_dls(
     _check_train(train, recipe)
     _check_rate(recordings, recipe)
     reader = cached_reader(cache, recordings, recipe, bad_files, cache_dir=cache_dir)
-    _check_waveforms(reader, pools)
     teacher = load_teacher(recipe, source.classes, train["path"].tolist()) if recipe.distill else None
     block = bird_block(recipe, source.classes, bad_files, reader, teacher, pools)
     dls = _dataloaders(block, clips, _draws(train, recipe), recipe, num_workers, device)
     dls.recipe, dls.source, dls.clips, dls.pools, dls.bad_files = recipe, source, clips, pools, bad_files
+    dls.n_files = table["path"].nunique()  # those that cannot be read as well
     dls.teacher, dls.leaks = teacher, leak_report(*_all_heard(recordings, is_valid, pseudo), group=recipe.group)
     _introduce(dls, recordings, is_valid)
     return dls
@@ -100,14 +100,6 @@ def _without_pool(clips, recipe):
     "The clips of which batches are made: without a share in them, training windows are only mixed in"
     only_mixed = is_window(clips) & ~clips["is_valid"].to_numpy() & (recipe.soundscape_share == 0)
     return clips[~only_mixed].reset_index(drop=True)
-
-
-def _check_waveforms(reader, pools):
-    if pools and isinstance(reader, ReadLevels):
-        raise BirdfastError(
-            "soundscape_mix and pseudo_mix mix waveforms, and spectrograms that are made ahead hold none: "
-            "use cache='waveform', or set them to 0"
-        )
 
 
 def _draws(train, recipe):

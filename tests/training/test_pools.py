@@ -15,6 +15,7 @@ from birdfast.recordings.labels import confidence_weights, sum_at_most, sum_to
 from birdfast.recordings.source import Source
 from birdfast.recordings.tables import read_source
 from birdfast.spectrogram.functional import mix_levelled
+from birdfast.training.checkpoint import StopOnBadFiles
 from birdfast.training.dataloaders import bird_dls
 from birdfast.training.learner import bird_learner
 from birdfast.training.pools import AddWindow, Pool
@@ -239,5 +240,20 @@ def test_what_cannot_be_is_refused(source, plain, tiny_birds, pseudo, tmp_path):
         bird_dls(source, plain, pseudo=pseudo)
     with pytest.raises(BirdfastError, match="lack 1 columns, the first 'species2'"):
         bird_dls(source, plain.with_(pseudo_mix=0.5), pseudo=pseudo.drop(columns="species2"))
-    with pytest.raises(BirdfastError, match="mix waveforms, and spectrograms that are made ahead hold none"):
-        bird_dls(source, plain.with_(soundscape_mix=0.5), cache="spectrogram", cache_dir=tmp_path)
+    for knob, more in (("soundscape_mix", {}), ("pseudo_mix", {"pseudo": pseudo})):
+        with pytest.raises(BirdfastError, match=f"{knob} with cache='spectrogram': it changes the waveform"):
+            bird_dls(source, plain.with_(**{knob: 0.5}), cache="spectrogram", cache_dir=tmp_path / "cache", **more)
+    assert not (tmp_path / "cache").exists()  # refused before it is filled
+
+
+def test_unreadable_files_are_a_share_of_files_not_of_windows(source, plain, tmp_path):
+    (tmp_path / "BC2026_Train_0009_S09_20250227_010002.wav").write_bytes(b"")
+    rows = source.soundscapes[:2].assign(path=str(next(tmp_path.iterdir())))
+    broken = Source(**{**vars(source), "soundscapes": pd.concat([source.soundscapes, rows], ignore_index=True)})
+    recipe = plain.with_(soundscape_mix=0.5, max_bad=0.026)
+    with pytest.raises(BirdfastError, match="1 of 37 recordings cannot be read"):  # of 50 rows
+        bird_dls(broken, recipe, device="cpu")
+    stop = StopOnBadFiles()
+    stop.learn = bird_learner(bird_dls(broken, recipe.with_(max_bad=0.03), device="cpu"))
+    stop.before_fit()
+    assert stop.n_files == 37
