@@ -28,6 +28,7 @@ def check_type(name: str, value: Any, hint: Any) -> None:
     raise BirdfastError(f"the recipe's {name} must be {wanted}, not {value!r}")
 
 
+_SHORTEST = 0.001  # s, of a window, which a model keeps in whole milliseconds
 # A damaged or hostile file must not make birdfast fill the memory; nobody records beyond these.
 _MOST = {"sample_rate": 1_000_000, "duration": 600, "n_fft": 65_536, "hop_length": 1_000_000, "n_mels": 2_048}
 
@@ -36,6 +37,7 @@ def check_values(r: Recipe) -> None:
     """Refuse what cannot work, with the reason."""
     above_zero = ["soundscape_label_sum", "pseudo_power", "pseudo_label_sum",
                   "sample_rate", "duration", "n_fft", "win_length", "hop_length", "n_mels", "power", "top_db",
+                  "time_mask_width", "freq_mask_width",
                   "epochs", "batch_size", "max_windows", "sampling_floor", "sampling_cap"]  # fmt: skip
     for name in above_zero:
         if not getattr(r, name) > 0:
@@ -100,6 +102,8 @@ def _check_loss(r: Recipe) -> None:
 
 def _check_training(r: Recipe) -> None:
     """Of what is scored, at which rates, averaged and distilled how."""
+    if 0 < r.window < _SHORTEST:
+        raise BirdfastError(f"a window of {r.window:g} s is too short: give {_SHORTEST:g} s or more, or 0 for duration")
     if r.window > r.duration:
         raise BirdfastError(
             f"a window of {r.window:g} s does not fit into a duration of {r.duration:g} s: make duration as long, or longer"
