@@ -34,9 +34,11 @@ def _check_device() -> Finding:
 
 def _check_weights(recipe: Recipe) -> Finding:
     from birdfast.models.backbone import check_backbone, weights_at_hand
+    from birdfast.models.weights import check_spectrogram
 
     try:
         check_backbone(recipe.backbone)
+        check_spectrogram(recipe)
     except BirdfastError as error:
         return Finding("weights", "fail", str(error))
     if recipe.weights == "random":

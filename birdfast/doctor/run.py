@@ -102,7 +102,8 @@ class Run:
         """NaN or infinity, or a training loss that ends far above its start and above that of guessing."""
         losses = np.concatenate([self.column("train_loss"), self.column("valid_loss")])
         train = self.column("train_loss")
-        guess = math.log(self.n_classes) if self.n_classes > 1 and self.recipe.task == "single" else train[0]
+        is_ce = self.recipe.task == "single" and self.recipe.loss in ("auto", "ce")  # of the others it is not known
+        guess = math.log(self.n_classes) if self.n_classes > 1 and is_ce else train[0]
         return not np.isfinite(losses).all() or train[-1] > 1.2 * max(train[0], guess)
 
     @property

@@ -24,7 +24,9 @@ FLAT = np.linspace(5.33, 5.30, EPOCHS)
 def run(tmp_path):
     """A function that writes the folder of a run and examines it."""
 
-    def write(train, valid, accuracy, auc, *, n_classes=206, n_train=28_000, lr=1e-3, recipe="improved", **data):
+    def write(
+        train, valid, accuracy, auc, *, n_classes=206, n_train=28_000, lr=1e-3, recipe="improved", knobs=(), **data
+    ):
         folder = tmp_path / "my run"
         folder.mkdir()
         columns = {"train_loss": train, "valid_loss": valid, "accuracy": accuracy, "roc_auc": auc, "lr": lr}
@@ -33,7 +35,7 @@ def run(tmp_path):
         (folder / "state.json").write_text(json.dumps({"epoch": len(train) - 1, "epochs": len(train), "lr": lr}))
         numbers = {"source": "data/birds", "n_classes": n_classes, "n_train": n_train, "n_valid": 100} | data
         (folder / "data.json").write_text(json.dumps(numbers))
-        RECIPES[recipe].with_(lr=lr).save(folder / "recipe.toml")
+        RECIPES[recipe].with_(lr=lr, **dict(knobs)).save(folder / "recipe.toml")
         return diagnose(folder)
 
     return write
@@ -174,6 +176,14 @@ def test_epochs_count_from_1(run):
     valid = np.concatenate([np.linspace(5.2, 3.0, 5), np.linspace(3.2, 6.0, 5)])
     report = run(FALLING, valid, np.full(EPOCHS, 0.3), np.full(EPOCHS, 0.8))
     assert "lowest in epoch 5 (3.000)" in report["overfit"].message
+
+
+@pytest.mark.parametrize("loss", ["bce", "focal", "soft_auc"])
+def test_a_loss_of_each_class_diverges_far_below_cross_entropy_s_guess(run, loss):
+    knobs = {"loss": loss, "activation": "sigmoid"}
+    report = run(line(0.03, 0.6), line(0.03, 0.6), np.full(EPOCHS, 0.3), np.full(EPOCHS, 0.8), knobs=knobs)
+    assert report["loss"].status == "fail"
+    assert "diverged" in report["loss"].message
 
 
 def test_the_epoch_that_diverged_counts_from_1(run):

@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 from birdfast.doctor import examine
+from birdfast.doctor.sound import check_readable
 from birdfast.recipe import Recipe
 
 RATE = 8000
@@ -148,12 +149,26 @@ def test_a_front_end_above_the_recordings(tiny_birds, recipe):
     assert "fmax=4000" in report["rates"].remedy
 
 
+def test_unreadable_files_are_a_share_of_files_not_of_rows(recipe, tmp_path):
+    (tmp_path / "zero.wav").write_bytes(b"")
+    paths = [str(tmp_path / "zero.wav"), *["sound.wav"] * 30]
+    headers = pd.DataFrame({"path": paths, "error": ["empty"] + [None] * 30})
+    found = check_readable(headers, recipe.with_(max_bad=0.05))
+    assert found.status == "fail"
+    assert "1 of 2 files" in found.message
+
+
 def test_backbone_and_weights(tiny_birds, recipe, tmp_path):
     unknown = examine(tiny_birds, recipe=recipe.with_(backbone="efficientnet_b99"))["weights"]
     assert unknown.status == "fail"
     assert "did you mean" in unknown.message
     missing = examine(tiny_birds, recipe=recipe.with_(weights=str(tmp_path / "none.pth")))["weights"]
     assert missing.status == "fail"
+    (tmp_path / "w.pth").write_bytes(b"")
+    (tmp_path / "w.recipe.toml").write_text("n_mels = 99")
+    other = examine(tiny_birds, recipe=recipe.with_(weights=str(tmp_path / "w.pth")))["weights"]
+    assert other.status == "fail"
+    assert "n_mels 99" in other.message
     remote = examine(tiny_birds, recipe=recipe.with_(backbone="test_vit", weights="pretrained"))["weights"]
     assert remote.status in ("ok", "warn")
 
