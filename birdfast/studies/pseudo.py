@@ -25,7 +25,7 @@ from birdfast.recordings.folds import ALWAYS_TRAIN, assign_folds
 from birdfast.recordings.labelled import soundscape_folds, soundscape_groups
 from birdfast.recordings.source import Source
 from birdfast.recordings.tables import read_source
-from birdfast.studies.folds import HEARD, Folds, train_folds, wanted_folds, write_table
+from birdfast.studies.folds import HEARD, Folds, train_folds, wanted_folds, with_all_folds, write_table
 from birdfast.studies.key import begin, digest
 
 ROUNDS, LABELS = "rounds.json", "pseudo.parquet"
@@ -107,6 +107,7 @@ def pseudo_label(
     powers = _powers(power, rounds)
     found, out = read_source(source, **(columns or {})), Path(out)
     files = find_unlabelled(found, soundscapes)
+    recipe = with_all_folds(found, recipe)
     numbers = check_folds(found, recipe, folds)
     begin(out, recipe, found, soundscapes=digest("\n".join(files)))
     study = _Study(out, found, recipe, files, numbers, {"device": device, **options})
