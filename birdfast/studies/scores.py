@@ -11,6 +11,8 @@ import pandas as pd
 
 from birdfast.evaluation.metrics import PRESENT, accuracy, roc_auc
 from birdfast.evaluation.report import INDEX, join_truth, rare_third
+from birdfast.recordings.labelled import is_window
+from birdfast.recordings.no_call import NO_CALL
 from birdfast.recordings.source import Source
 
 SOLUTION = "solution.csv"
@@ -21,8 +23,8 @@ def score_learner(learn: Any) -> dict[str, float]:
 
     The rare third are the classes with the fewest training recordings.
     """
-    clips, classes = learn.dls.clips, list(learn.dls.vocab)
-    trained = clips[~clips["is_valid"] & ~_is_window(clips)]
+    clips, classes = learn.dls.clips, learn.classes
+    trained = clips[~clips["is_valid"] & ~is_window(clips) & ~_is_silent(clips, learn)]
     rare = rare_third(trained["primary_label"].value_counts())
     targets, probabilities = _of_recordings(learn)
     columns = [classes.index(name) for name in rare]
@@ -47,19 +49,20 @@ def score_learner(learn: Any) -> dict[str, float]:
 
 
 def _of_recordings(learn: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Targets and probabilities of the held-out recordings, without labelled windows of soundscapes that validate, too."""
+    """Targets and probabilities of the held-out recordings, without windows of soundscapes that validate, too."""
     targets, probabilities = learn.recording_scores()
     items, bad = learn.dls.valid.items, learn.dls.bad_files.clips()
     good = [key not in bad for key in zip(items["path"], items["start_time"], strict=True)]
     rows = items[good].drop_duplicates("recording")
-    heard = ~_is_window(rows)
+    if targets.ndim == 1:  # recording_scores has left them out already
+        rows = rows[~_is_silent(rows, learn)]
+    heard = ~is_window(rows) & ~_is_silent(rows, learn)
     return targets[heard], probabilities[heard]
 
 
-def _is_window(clips: pd.DataFrame) -> np.ndarray:
-    """Which rows of a clips table are labelled windows of soundscapes, bool (n,)."""
-    labels = clips.get("labels", [None] * len(clips))
-    return np.array([isinstance(names, tuple) for names in labels], dtype=bool)
+def _is_silent(clips: pd.DataFrame, learn: Any) -> np.ndarray:
+    """Which rows of a clips table are of the class that stands for no call, bool (n,)."""
+    return learn.recipe.no_call & (clips["primary_label"] == NO_CALL).to_numpy()
 
 
 def soundscape_sides(learn: Any) -> tuple[pd.DataFrame, pd.DataFrame] | None:
@@ -73,7 +76,7 @@ def soundscape_sides(learn: Any) -> tuple[pd.DataFrame, pd.DataFrame] | None:
         if solution.is_file():
             return _test(learn, source, solution)
     knobs = learn.recipe.to_dict()
-    trained_on = any(knobs.get(name) for name in ("soundscape_share", "soundscape_mix"))
+    trained_on = any(knobs.get(name) for name in ("soundscape_share", "soundscape_mix", "no_call"))
     if source.soundscapes is not None and len(source.soundscapes) and not trained_on:
         return _labelled(learn, source)
     return None

@@ -161,3 +161,38 @@ def test_labelled_windows_are_no_recordings_and_do_not_score_what_they_trained(t
     )
     assert alone["n_rare"] == both["n_rare"]
     assert "soundscape_roc_auc" in alone and "soundscape_roc_auc" not in both
+
+
+@pytest.mark.parametrize("task", ["single", "multi"])
+def test_clips_without_a_call_are_no_recordings_that_are_scored(with_silence, tiny_recipe, task):
+    from birdfast import bird_dls, bird_learner
+
+    recipe = tiny_recipe.with_(task=task, activation="softmax" if task == "single" else "sigmoid", no_call=True)
+    learn = bird_learner(bird_dls(with_silence, recipe, num_workers=0, device="cpu"))
+    row = score_learner(learn)
+    valid = learn.dls.valid.items.drop_duplicates("recording")["primary_label"]
+    assert (valid == "nocall").any() and 0 < row["n_rare"] <= (valid != "nocall").sum()
+    assert 0 <= row["rare_accuracy"] <= 1 and 0 <= row["accuracy"] <= 1 and 0 < row["roc_auc"] <= 1
+
+
+def test_soundscapes_whose_silence_was_trained_on_do_not_score(tmp_path, tiny_recipe):
+    from birdfast import bird_dls, bird_learner
+
+    folder = synth(
+        tmp_path / "s",
+        year=2021,
+        n_classes=3,
+        n_recordings=24,
+        n_recordists=8,
+        n_labelled=4,
+        n_unlabelled=0,
+        n_test=1,
+        seed=1,
+    )
+    (folder / "solution.csv").unlink(missing_ok=True)
+    recipe = tiny_recipe.with_(duration=5.0)
+    alone, silent = (
+        score_learner(bird_learner(bird_dls(folder, recipe.with_(no_call=no_call), num_workers=0, device="cpu")))
+        for no_call in (False, True)
+    )
+    assert "soundscape_roc_auc" in alone and "soundscape_roc_auc" not in silent
