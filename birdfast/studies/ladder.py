@@ -19,15 +19,17 @@ from typing import Any
 import pandas as pd
 
 from birdfast import __version__
-from birdfast.errors import BirdfastError
-from birdfast.evaluation.gains import ladder_markdown, ladder_table
+from birdfast.errors import BirdfastError, unknown
+from birdfast.evaluation.gains import SCORES, ladder_markdown, ladder_table
 from birdfast.inference.writers import replacing
 from birdfast.notes import note
 from birdfast.recipe import Recipe
+from birdfast.recordings.labelled import with_windows
+from birdfast.recordings.no_call import with_no_call
 from birdfast.recordings.source import Source
 from birdfast.recordings.tables import read_source
 from birdfast.studies.rungs import MAIN, Rung, compared_with, find_rungs
-from birdfast.studies.scores import SOLUTION, score_learner
+from birdfast.studies.scores import SOLUTION, score_learner, soundscape_truth
 
 ROWS, RECIPES_FILE, TABLE, MARKDOWN, PLOT = "ladder.csv", "recipes.json", "table.csv", "ladder.md", "ladder.png"
 _KEYS = ["recipe", "source", "seed"]
@@ -116,15 +118,17 @@ def ladder(
     Raises
     ------
     BirdfastError
-        Before anything is trained: an unknown rung, or one with a knob or a value that the recipe does not have.
+        Before anything is trained: an unknown rung, or one with a knob or a value that the recipe does not have; a score
+        that some rung will not have; no rung that this data can train. Single rungs that it cannot are left out.
     """
     chosen = find_rungs(MAIN if rungs is None else rungs)
     numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not numbers:
         raise BirdfastError("seeds must be 1 or more: nothing is measured without one")
     recipes = {rung.name: rung.get_recipe(**knobs) for rung in chosen}
-    chosen = _with_references(chosen)
     found, out = read_source(source, **(columns or {})), Path(out)
+    chosen = _with_references(_possible(chosen, recipes, found))
+    _check_score(score, found, [recipes[rung.name] for rung in chosen])
     out.mkdir(parents=True, exist_ok=True)
     book = _Book(out, fingerprint(found), command or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
     options = {"num_workers": num_workers, "device": device, "cache": cache, "cache_dir": cache_dir}
@@ -167,6 +171,43 @@ def device_name(device: Any) -> str:
     if str(device).startswith("cuda"):
         return torch.cuda.get_device_name(device)
     return f"{platform.machine()} {device}, {torch.get_num_threads()} threads"
+
+
+def _possible(rungs: list[Rung], recipes: Mapping[str, Recipe], source: Source) -> list[Rung]:
+    """The rungs that have in `source` what they train on; says which have not."""
+    possible = []
+    for rung in rungs:
+        try:
+            _check_trains(recipes[rung.name], source)
+            possible.append(rung)
+        except BirdfastError as error:
+            note(f"the rung {rung.name!r} is left out: {error}")
+    if not possible:
+        raise BirdfastError(f"no rung can be measured on {source.layout}: each needs what this data does not have")
+    return possible
+
+
+def _check_trains(recipe: Recipe, source: Source) -> None:
+    if recipe.soundscape_share or recipe.soundscape_mix:
+        with_windows(source)
+    if recipe.no_call:
+        with_no_call(source)
+    if recipe.pseudo_mix:
+        raise BirdfastError("a ladder has no pseudo-labels, set pseudo_mix to 0; pseudo_label measures them")
+
+
+def _check_score(score: str | None, source: Source, recipes: Iterable[Recipe]) -> None:
+    """Refuse a score that there is not, or that a recipe will not have."""
+    if score is None:
+        return
+    if score not in SCORES:
+        raise unknown("score of a ladder", score, SCORES)
+    lacks = [recipe.name for recipe in recipes if not soundscape_truth(source, recipe)]
+    if "soundscape" in score and lacks:
+        raise BirdfastError(
+            f"{score} cannot decide: {lacks[0]!r} leaves no soundscapes with a known truth that it has not trained on; give "
+            "such soundscapes, leave the rung out, or let roc_auc decide"
+        )
 
 
 def _with_references(rungs: list[Rung]) -> list[Rung]:

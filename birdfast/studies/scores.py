@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from birdfast.evaluation.metrics import PRESENT, accuracy, roc_auc
 from birdfast.evaluation.report import INDEX, join_truth, rare_third
+from birdfast.recipe import Recipe
 from birdfast.recordings.labelled import is_window
 from birdfast.recordings.no_call import NO_CALL
 from birdfast.recordings.source import Source
@@ -70,28 +71,29 @@ def soundscape_sides(learn: Any) -> tuple[pd.DataFrame, pd.DataFrame] | None:
 
     None, too, where the only ones that are labelled were trained on.
     """
-    source: Source = learn.dls.source
-    if source.test is not None and source.sample_submission is not None and source.root is not None:
-        solution = source.root / SOLUTION
-        if solution.is_file():
-            return _test(learn, source, solution)
-    knobs = learn.recipe.to_dict()
-    trained_on = any(knobs.get(name) for name in ("soundscape_share", "soundscape_mix", "no_call"))
-    if source.soundscapes is not None and len(source.soundscapes) and not trained_on:
-        return _labelled(learn, source)
-    return None
+    known = soundscape_truth(learn.dls.source, learn.recipe)
+    return known and {"test": _test, "labelled": _labelled}[known](learn, learn.dls.source)
 
 
-def _test(learn: Any, source: Source, solution: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def soundscape_truth(source: Source, recipe: Recipe) -> Literal["test", "labelled"] | None:
+    """Which soundscapes with a known truth score a training by `recipe`: test ones, else labelled ones it did not hear."""
+    root, tested = source.root, source.test is not None and source.sample_submission is not None
+    if tested and root is not None and (root / SOLUTION).is_file():
+        return "test"
+    heard = recipe.soundscape_share or recipe.soundscape_mix or recipe.no_call
+    return "labelled" if source.soundscapes is not None and len(source.soundscapes) and not heard else None
+
+
+def _test(learn: Any, source: Source) -> tuple[pd.DataFrame, pd.DataFrame]:
     from birdfast.inference.predictor import Predictor
 
-    assert source.test is not None and source.sample_submission is not None
+    assert source.test is not None and source.sample_submission is not None and source.root is not None
     with TemporaryDirectory(prefix="birdfast-") as folder:
         table = Predictor(learn).submission(
             source.test, source.sample_submission, out=Path(folder) / "submission.csv", progress=False
         )
     scores = table.set_index("row_id")
-    truth = pd.read_csv(solution, dtype={"row_id": str}).set_index("row_id")
+    truth = pd.read_csv(source.root / SOLUTION, dtype={"row_id": str}).set_index("row_id")
     return truth.loc[scores.index, scores.columns], scores
 
 

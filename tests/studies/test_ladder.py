@@ -115,6 +115,27 @@ def test_mistakes_are_found_before_anything_is_trained(tiny_table, rungs, tmp_pa
     assert "'small', which is not measured" in capsys.readouterr().err
 
 
+def test_a_score_that_will_not_be_there_is_refused_first(tiny_table, rungs, tmp_path, told):
+    with pytest.raises(BirdfastError, match="unknown score of a ladder 'acuracy': did you mean 'accuracy'"):
+        ladder(tiny_table, rungs, tmp_path, score="acuracy")
+    with pytest.raises(BirdfastError, match="soundscape_roc_auc cannot decide: 'plain'"):
+        ladder(tiny_table, rungs, tmp_path, score="soundscape_roc_auc")
+    assert not told
+
+
+def test_rungs_that_the_data_cannot_train_are_left_out(tiny_table, rungs, tmp_path, told, capsys):
+    needs = [
+        Rung(name=name, recipe=rungs[0].recipe, changes=changes)
+        for name, changes in {"windows": {"soundscape_mix": 0.5}, "silence": {"no_call": True}}.items()
+    ]
+    done = ladder(tiny_table, [needs[0], rungs[0], needs[1]], tmp_path, 1)
+    assert told == [("plain", 0)] and list(done.table.index) == ["plain"]
+    said = " ".join(capsys.readouterr().err.split())
+    assert "the rung 'windows' is left out" in said and "the rung 'silence' is left out" in said
+    with pytest.raises(BirdfastError, match="no rung can be measured"):
+        ladder(tiny_table, needs, tmp_path, 1)
+
+
 def test_the_fingerprint_is_of_the_data_not_of_its_place(tmp_path):
     options = {"n_classes": 3, "n_recordings": 6, "n_labelled": 1, "n_unlabelled": 0, "n_test": 1, "seed": 2}
     one, two = (read_source(synth(tmp_path / name, **options)) for name in "ab")
