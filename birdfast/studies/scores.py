@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 
 from birdfast.evaluation.metrics import PRESENT, accuracy, roc_auc
-from birdfast.evaluation.report import INDEX, join_truth, rare_third
+from birdfast.evaluation.report import INDEX, rare_third
 from birdfast.recipe import Recipe
 from birdfast.recordings.labelled import is_window
 from birdfast.recordings.no_call import NO_CALL
 from birdfast.recordings.source import Source
+from birdfast.studies.windows import Truth, window_scores
 
 SOLUTION = "solution.csv"
 
@@ -100,13 +101,7 @@ def _test(learn: Any, source: Source) -> tuple[pd.DataFrame, pd.DataFrame]:
 def _labelled(learn: Any, source: Source) -> tuple[pd.DataFrame, pd.DataFrame]:
     from birdfast.inference.predictor import Predictor
 
-    windows = source.soundscapes
-    assert windows is not None
-    predictor = Predictor(learn)
-    scores = predictor.predict(windows["path"].unique().tolist(), progress=False)
-    hot = pd.DataFrame(
-        [[float(name in labels) for name in predictor.classes] for labels in windows["labels"]],
-        index=pd.MultiIndex.from_frame(windows[INDEX]), columns=predictor.classes,
-    )  # fmt: skip
-    targets, probabilities, _ = join_truth(scores, hot)
-    return pd.DataFrame(targets, columns=scores.columns), pd.DataFrame(probabilities, columns=scores.columns)
+    assert source.soundscapes is not None
+    truth = Truth("labelled soundscapes", source.soundscapes.set_index(INDEX), complete=False)
+    sides = window_scores(Predictor(learn), truth, progress=False)
+    return pd.DataFrame(sides.targets, columns=sides.classes), pd.DataFrame(sides.probabilities, columns=sides.classes)

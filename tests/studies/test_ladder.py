@@ -11,7 +11,7 @@ from birdfast.recordings.tables import read_source
 from birdfast.studies import ladder as module
 from birdfast.studies.ladder import fingerprint, ladder
 from birdfast.studies.rungs import Rung
-from birdfast.studies.scores import score_learner
+from birdfast.studies.scores import score_learner, soundscape_sides
 
 
 @pytest.fixture
@@ -165,6 +165,22 @@ def test_soundscapes_with_a_truth_are_scored(tmp_path, tiny_recipe):
     learn.dls.source.soundscapes = None
     assert "soundscape_roc_auc" not in score_learner(learn)
     assert not np.isnan(row["accuracy"])
+
+
+@pytest.mark.parametrize("knobs", [{"duration": 2.0}, {"duration": 10.0}, {"duration": 5.0, "window": 2.5}])
+def test_labelled_soundscapes_score_models_of_any_window(tmp_path, tiny_recipe, knobs):
+    from birdfast import bird_dls, bird_learner
+
+    folder = synth(
+        tmp_path / "s", n_classes=3, n_recordings=24, n_recordists=8, n_labelled=2, n_unlabelled=0, n_test=1, seed=1
+    )
+    (folder / "solution.csv").unlink()
+    learn = bird_learner(bird_dls(folder, tiny_recipe.with_(**knobs), num_workers=0, device="cpu"))
+    truth, scores = soundscape_sides(learn)
+    windows = learn.dls.source.soundscapes
+    assert len(truth) == len(scores) >= len(windows)
+    assert truth.to_numpy().sum() == sum(len(labels) for labels in windows["labels"])
+    assert scores.to_numpy().std() > 0
 
 
 @pytest.mark.skipif("soundscape_share" not in Recipe().to_dict(), reason="soundscapes do not train yet")
