@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,12 +27,12 @@ from birdfast.recordings.labelled import with_windows
 from birdfast.recordings.no_call import with_no_call
 from birdfast.recordings.source import Source
 from birdfast.recordings.tables import read_source
+from birdfast.studies.key import digest, digest_rows
 from birdfast.studies.rungs import MAIN, Rung, compared_with, find_rungs
-from birdfast.studies.scores import SOLUTION, score_learner, soundscape_truth
+from birdfast.studies.scores import score_learner, soundscape_truth
 
 ROWS, RECIPES_FILE, TABLE, MARKDOWN, PLOT = "ladder.csv", "recipes.json", "table.csv", "ladder.md", "ladder.png"
 _KEYS = ["recipe", "source", "seed"]
-_DECIDE = ("path", "primary_label", "secondary_labels", "author", "start_time", "end_time", "fold", "labels")
 _FREE = ("name", "seed")  # knobs that are no part of what a recipe is
 
 
@@ -130,7 +129,7 @@ def ladder(
     chosen = _with_references(_possible(chosen, recipes, found))
     _check_score(score, found, [recipes[rung.name] for rung in chosen])
     out.mkdir(parents=True, exist_ok=True)
-    book = _Book(out, fingerprint(found), command or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
+    book = _Book(out, digest_rows(found), command or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
     options = {"num_workers": num_workers, "device": device, "cache": cache, "cache_dir": cache_dir}
     todo = [(rung, seed) for seed in numbers for rung in chosen]  # all rungs of a seed: a whole table, early
     for number, (rung, seed) in enumerate(todo, start=1):
@@ -239,7 +238,7 @@ class _Book:
         """The short name of a recipe in the rows. A knob that is younger than a row had its default there."""
         wanted, defaults = _essence(recipe), _essence(Recipe())
         same = (key for key, knobs in self._recipes().items() if {**defaults, **knobs} == wanted)
-        return next(same, _digest(json.dumps(wanted, sort_keys=True)))
+        return next(same, digest(json.dumps(wanted, sort_keys=True)))
 
     def row(self, recipe: Recipe) -> pd.Series | None:
         """The row of a recipe and its seed; None where there is none."""
@@ -280,26 +279,5 @@ def _essence(recipe: Recipe) -> dict[str, Any]:
     return {name: value for name, value in recipe.to_dict().items() if name not in _FREE}
 
 
-def _digest(text: str) -> str:
-    return blake2b(text.encode(), digest_size=6).hexdigest()
-
-
 def _versions() -> dict[str, str]:
     return {"birdfast": __version__, **{name: version(name) for name in ("torch", "fastai", "timm")}}
-
-
-def fingerprint(source: Source) -> str:
-    """A short text that changes with the rows, the classes and the truth of a source, not with the place it lies in."""
-    parts = [json.dumps(source.classes), _text(source.recordings, source.root)]
-    if source.soundscapes is not None:
-        parts.append(_text(source.soundscapes, source.root))
-    if source.root is not None and (source.root / SOLUTION).is_file():
-        parts.append((source.root / SOLUTION).read_text())
-    return _digest("\n".join(parts))
-
-
-def _text(table: pd.DataFrame, root: Path | None) -> str:
-    rows = table[[name for name in _DECIDE if name in table]]
-    if root is not None:
-        rows = rows.assign(path=[str(path).removeprefix(f"{root}/") for path in rows["path"]])
-    return rows.to_csv(index=False)

@@ -9,7 +9,8 @@ from birdfast.errors import BirdfastError
 from birdfast.recipe import Recipe
 from birdfast.recordings.tables import read_source
 from birdfast.studies import ladder as module
-from birdfast.studies.ladder import fingerprint, ladder
+from birdfast.studies.key import begin, digest_rows
+from birdfast.studies.ladder import ladder
 from birdfast.studies.rungs import Rung
 from birdfast.studies.scores import score_learner, soundscape_sides
 
@@ -139,13 +140,16 @@ def test_rungs_that_the_data_cannot_train_are_left_out(tiny_table, rungs, tmp_pa
 def test_the_fingerprint_is_of_the_data_not_of_its_place(tmp_path):
     options = {"n_classes": 3, "n_recordings": 6, "n_labelled": 1, "n_unlabelled": 0, "n_test": 1, "seed": 2}
     one, two = (read_source(synth(tmp_path / name, **options)) for name in "ab")
-    assert fingerprint(one) == fingerprint(two)
-    before = fingerprint(two)
+    assert digest_rows(one) == digest_rows(two)
+    recipe = Recipe()
+    begin(tmp_path / "study", recipe, one)
+    begin(tmp_path / "study", recipe, two)  # no error: a moved folder is the same study
+    before = digest_rows(two)
     two.recordings = two.recordings.iloc[::-1]
-    assert fingerprint(two) != before
+    assert digest_rows(two) != before
     solution = tmp_path / "a" / "solution.csv"
     solution.write_text(solution.read_text().replace("0\n", "1\n", 1))
-    assert fingerprint(one) != before
+    assert digest_rows(one) != before
 
 
 def test_soundscapes_with_a_truth_are_scored(tmp_path, tiny_recipe):
