@@ -148,7 +148,7 @@ def main() -> None:
         cut = (read_clip(file, sample_rate=rate) for file in ogg)
         sound = np.concatenate([clip[: len(clip) // size * size].reshape(-1, size) for clip in cut])[:BATCH]
         alone = models_alone(bundle, sound)
-        hours = bundle.recipe.duration / 60  # recording-hours a minute of one window a second
+        hours = bundle.recipe.scored / 60  # recording-hours a minute of one window a second
 
         def run(engine: str, minutes: float) -> dict[str, float]:
             if engine == "OpenSoundscape":

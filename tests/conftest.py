@@ -50,6 +50,16 @@ def tiny_table(tiny_birds) -> pd.DataFrame:
     )
 
 
+@pytest.fixture
+def with_silence(tiny_table, tmp_path):
+    """The tiny birds, and ten recordings of noise labelled "nocall"."""
+    rng, rows = np.random.default_rng(0), []
+    for i in range(10):
+        soundfile.write(tmp_path / f"{i}.wav", 0.05 * rng.standard_normal(2 * SAMPLE_RATE), SAMPLE_RATE)
+        rows.append((str(tmp_path / f"{i}.wav"), "nocall", [], f"recordist{i // 2}"))
+    return pd.concat([tiny_table, pd.DataFrame(rows, columns=tiny_table.columns)], ignore_index=True)
+
+
 @pytest.fixture(scope="session")
 def tiny_recipe():
     """A recipe that trains in about a second."""

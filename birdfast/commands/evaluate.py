@@ -14,7 +14,7 @@ import pandas as pd
 
 from birdfast.commands.models import find_predictor
 from birdfast.commands.tables import save_plot, write_tables
-from birdfast.commands.truth import ANNOTATED, Sides, annotated_truth, read_truth, scores_against, window_scores
+from birdfast.commands.truth import ANNOTATED, annotated_truth, read_truth, scores_against
 from birdfast.errors import BirdfastError
 from birdfast.evaluation import metrics
 from birdfast.evaluation.calibration import Calibration, calibration_error, reliability
@@ -27,6 +27,7 @@ from birdfast.recordings.audio import read_headers
 from birdfast.recordings.folds import split
 from birdfast.recordings.no_call import with_no_call
 from birdfast.recordings.tables import Source, read_source
+from birdfast.studies.windows import Sides, window_scores
 
 
 @dataclass(frozen=True)

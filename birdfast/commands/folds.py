@@ -67,14 +67,14 @@ def pseudo(
         list[Path] | None, typer.Option("--soundscapes", help="Folder or files to label; SOURCE's own unless given")
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds at most; one that does not help is not kept")] = 3,
-    mix: Annotated[str, typer.Option(help="mix windows into clips, or substitute them")] = "mix",
-    power: Annotated[
-        list[float] | None, typer.Option("--power", help="Exponent of the soft labels, 1.54; repeat: one a round")
-    ] = None,
-    ratio: Annotated[
+    pseudo_how: Annotated[str | None, typer.Option(help="mix windows into clips, or substitute them")] = None,
+    pseudo_mix: Annotated[
         float | None, typer.Option(help="Share of clips that get a window; 1, or 0.5 to substitute")
     ] = None,
-    label_sum_cap: Annotated[float, typer.Option(help="What the labels of a window sum to at most")] = 0.75,
+    pseudo_power: Annotated[
+        list[float] | None, typer.Option(help="Exponent of the soft labels, 1.54; repeat: one a round")
+    ] = None,
+    pseudo_label_sum: Annotated[float | None, typer.Option(help="What the labels of a window sum to at most")] = None,
     folds: FoldList = None,
     set_: Set = None,
     workers: Workers = None,
@@ -96,9 +96,9 @@ def pseudo(
 
     columns = read_columns(file, label, author, fold_column, audio_root)
     named = get_recipe(recipe, **read_knobs({}, set_ or []))
-    how: dict[str, Any] = {"mix": mix, "ratio": ratio, "label_sum_cap": label_sum_cap, "folds": read_folds(folds)}
-    if power:
-        how["power"] = power if len(power) > 1 else power[0]
+    how: dict[str, Any] = {"pseudo_how": pseudo_how, "pseudo_mix": pseudo_mix, "pseudo_label_sum": pseudo_label_sum}
+    if pseudo_power:
+        how["pseudo_power"] = pseudo_power if len(pseudo_power) > 1 else pseudo_power[0]
     if cache:
         how |= {"cache": cache, "cache_dir": cache_dir}
     try:
@@ -108,6 +108,7 @@ def pseudo(
             out,
             soundscapes or None,
             rounds,
+            folds=read_folds(folds),
             columns=columns,
             num_workers=workers,
             **how,

@@ -23,6 +23,8 @@ TOGETHER = (
     "pad",
 )  # knobs in which the recipes of an ensemble agree: all hear the same
 
+WORDS = {"scored": "window"}  # what a person sets, where that is called otherwise
+
 
 class EnsembleEngine:
     """Runs several models on the same windows, which are decoded once.
@@ -121,8 +123,9 @@ def check_together(first: tuple[Recipe, list[str]], other: tuple[Recipe, list[st
     for knob in TOGETHER:
         a, b = getattr(first[0], knob), getattr(other[0], knob)
         if a != b:
+            word = WORDS.get(knob, knob)
             raise BirdfastError(
-                f"{name} cannot join the ensemble: its recipe has {knob} {b}, the first model's {a}; predict with each "
+                f"{name} cannot join the ensemble: its recipe has {word} {b}, the first model's {a}; predict with each "
                 "alone, or train them alike"
             )
     differing = set(first[1]) ^ set(other[1])

@@ -117,8 +117,14 @@ def _stratified(labels: np.ndarray, groups: np.ndarray, n_folds: int, seed: int)
 
     if np.bincount(labels).max() < n_folds:  # scikit-learn refuses to stratify so few
         return _dealt(groups, n_folds, seed)
+    n_groups = len(np.unique(groups))
+    if n_groups < n_folds:
+        raise BirdfastError(
+            f"the recordings are of {n_groups} recordists or other groups that must stay together, too few for "
+            f"n_folds={n_folds}: set n_folds to {max(n_groups, 2)}, or group='none' to split by recording"
+        )
     folds = np.zeros(len(labels), int)
-    alone = len(np.unique(groups)) == len(groups)  # the same folds, without the search: seconds less for 28,000 rows
+    alone = n_groups == len(groups)  # the same folds, without the search: seconds less for 28,000 rows
     splitter = (StratifiedKFold if alone else StratifiedGroupKFold)(n_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)

@@ -21,6 +21,7 @@ from birdfast.notes import note
 from birdfast.recipe import Recipe, get_recipe
 from birdfast.recordings.bad_files import BadFiles
 from birdfast.recordings.folds import ALWAYS_TRAIN, assign_folds
+from birdfast.recordings.no_call import NO_CALL, with_no_call
 from birdfast.recordings.source import Source
 from birdfast.recordings.tables import read_source
 from birdfast.studies.key import begin, digest
@@ -124,7 +125,8 @@ def train_folds(
     BirdfastError
         If there is no such fold, or `out` holds a study by another recipe or of other data.
     """
-    recipe, found, out = get_recipe(recipe, **knobs), read_source(source, **(columns or {})), Path(out)
+    found, out = read_source(source, **(columns or {})), Path(out)
+    recipe = with_all_folds(found, get_recipe(recipe, **knobs))
     numbers = wanted_folds(found, recipe, folds)
     begin(out, recipe, found, pseudo=digest(Path(pseudo).read_bytes()) if pseudo else None)
     options = {"num_workers": num_workers, "device": device, "cache": cache, "cache_dir": cache_dir}
@@ -136,15 +138,26 @@ def train_folds(
             note(f"fold {fold} is trained already: {folder}")
             continue
         note(f"fold {fold}, of {', '.join(map(str, numbers))}: {folder}")
-        _train(found, recipe.with_(fold=fold, n_folds=max(recipe.n_folds, fold + 1)), folder, options)
+        _train(found, recipe.with_(fold=fold), folder, options)
         gc.collect()  # fastai's learners lie in cycles, and hold the GPU's memory
-    return _finish(Folds(out, recipe, found.classes, numbers))
+    classes = [name for name in found.classes if not (recipe.no_call and name == NO_CALL)]
+    return _finish(Folds(out, recipe, classes, numbers))
+
+
+def with_all_folds(source: Source, recipe: Recipe) -> Recipe:
+    """The recipe with as many folds as the source itself has, if these are more: soundscapes are dealt out to as many."""
+    return recipe.with_(n_folds=max(recipe.n_folds, int(_assigned(source, recipe).max(initial=-1)) + 1))
+
+
+def _assigned(source: Source, recipe: Recipe) -> np.ndarray:
+    """The fold of each recording that a training splits."""
+    recordings = with_no_call(source).recordings if recipe.no_call else source.recordings
+    return assign_folds(recordings, n_folds=recipe.n_folds, group=recipe.group, seed=recipe.seed)
 
 
 def wanted_folds(source: Source, recipe: Recipe, folds: Iterable[int] | None) -> list[int]:
     """The folds asked for, or all there are, sorted; BirdfastError for one that holds no recording."""
-    assigned = assign_folds(source.recordings, n_folds=recipe.n_folds, group=recipe.group, seed=recipe.seed)
-    there = sorted({int(fold) for fold in assigned} - {ALWAYS_TRAIN})
+    there = sorted({int(fold) for fold in _assigned(source, recipe)} - {ALWAYS_TRAIN})
     wanted = there if folds is None else sorted(set(folds))
     if missing := [fold for fold in wanted if fold not in there]:
         raise BirdfastError(
@@ -184,13 +197,18 @@ def heard(dls: Any) -> pd.DataFrame:
 
 
 def _validated(learn: Any, fold: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Probabilities of the validation windows, and the targets of what they are parts of."""
+    """Probabilities of the validation windows, and the targets of what they are parts of; not of those of no call alone."""
     with learn.no_bar(), learn.no_logging():
         probabilities, targets = (part.numpy() for part in learn.get_preds(dl=learn.dls.valid))
     items, bad = learn.dls.valid.items, learn.dls.bad_files.clips()
     good = np.array([key not in bad for key in zip(items["path"], items["start_time"])])
+    classes = learn.classes
+    if targets.ndim == 1:
+        good &= targets < len(classes)
+    else:
+        targets = targets[:, : len(classes)]
+    probabilities = probabilities[:, : len(classes)]
     rows = items[["path", "start_time", "end_time", "recording"]].assign(fold=fold)[good]
-    classes = list(learn.dls.vocab)
     windows = _beside(rows, probabilities[good].astype(np.float32), classes)
     first = ~rows["recording"].duplicated().to_numpy()
     keys, values = rows.loc[first, ["path", *_KEYS]], targets[good][first]

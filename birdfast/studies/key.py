@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ import pandas as pd
 from birdfast.errors import BirdfastError
 from birdfast.recipe import Recipe
 from birdfast.recordings.source import Source
+from birdfast.studies.scores import SOLUTION
 
 STUDY = "study.json"
-_ROWS = ("path", "primary_label", "secondary_labels", "author", "start_time", "end_time", "fold")
+_ROWS = ("path", "primary_label", "secondary_labels", "author", "start_time", "end_time", "fold", "labels")
 _FREE = ("fold", "name")  # knobs that each training of a study has for itself, or that change nothing
 
 
@@ -59,16 +60,25 @@ def _check_same(out: Path, before: Mapping[str, Any], after: Mapping[str, Any]) 
 
 
 def digest_rows(source: Source) -> str:
-    """A short text that changes with the rows of a source, its labelled soundscapes and its classes."""
-    rows = source.recordings[[name for name in _ROWS if name in source.recordings]]
-    tables = [rows] if source.soundscapes is None else [rows, source.soundscapes]
-    return digest(json.dumps([source.classes, *(_text(table) for table in tables)]))
+    """A short text that changes with the rows, the classes and the truth of a source, not with the place it lies in."""
+    parts = [json.dumps(source.classes), _text(source.recordings, source.root)]
+    if source.soundscapes is not None:
+        parts.append(_text(source.soundscapes, source.root))
+    if source.root is not None and (source.root / SOLUTION).is_file():
+        parts.append((source.root / SOLUTION).read_text())
+    return digest("\n".join(parts))
 
 
 def digest(text: str | bytes) -> str:
     """A short fingerprint."""
-    return blake2b(text.encode() if isinstance(text, str) else text, digest_size=8).hexdigest()
+    return blake2b(text.encode() if isinstance(text, str) else text, digest_size=6).hexdigest()
 
 
-def _text(table: pd.DataFrame) -> str:
-    return table.to_csv(index=False)
+def below(root: Path | None, paths: Iterable[str]) -> list[str]:
+    """Paths as they are seen from the folder of a source."""
+    return [str(path) if root is None else str(path).removeprefix(f"{root}/") for path in paths]
+
+
+def _text(table: pd.DataFrame, root: Path | None) -> str:
+    rows = table[[name for name in _ROWS if name in table]]
+    return rows.assign(path=below(root, rows["path"])).to_csv(index=False)

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,19 +18,21 @@ from typing import Any
 import pandas as pd
 
 from birdfast import __version__
-from birdfast.errors import BirdfastError
-from birdfast.evaluation.gains import ladder_markdown, ladder_table
+from birdfast.errors import BirdfastError, unknown
+from birdfast.evaluation.gains import SCORES, ladder_markdown, ladder_table
 from birdfast.inference.writers import replacing
 from birdfast.notes import note
 from birdfast.recipe import Recipe
+from birdfast.recordings.labelled import with_windows
+from birdfast.recordings.no_call import with_no_call
 from birdfast.recordings.source import Source
 from birdfast.recordings.tables import read_source
+from birdfast.studies.key import digest, digest_rows
 from birdfast.studies.rungs import MAIN, Rung, compared_with, find_rungs
-from birdfast.studies.scores import SOLUTION, score_learner
+from birdfast.studies.scores import score_learner, soundscape_truth
 
 ROWS, RECIPES_FILE, TABLE, MARKDOWN, PLOT = "ladder.csv", "recipes.json", "table.csv", "ladder.md", "ladder.png"
 _KEYS = ["recipe", "source", "seed"]
-_DECIDE = ("path", "primary_label", "secondary_labels", "author", "start_time", "end_time", "fold", "labels")
 _FREE = ("name", "seed")  # knobs that are no part of what a recipe is
 
 
@@ -116,17 +117,19 @@ def ladder(
     Raises
     ------
     BirdfastError
-        Before anything is trained: an unknown rung, or one with a knob or a value that the recipe does not have.
+        Before anything is trained: an unknown rung, or one with a knob or a value that the recipe does not have; a score
+        that some rung will not have; no rung that this data can train. Single rungs that it cannot are left out.
     """
     chosen = find_rungs(MAIN if rungs is None else rungs)
     numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not numbers:
         raise BirdfastError("seeds must be 1 or more: nothing is measured without one")
     recipes = {rung.name: rung.get_recipe(**knobs) for rung in chosen}
-    chosen = _with_references(chosen)
     found, out = read_source(source, **(columns or {})), Path(out)
+    chosen = _with_references(_possible(chosen, recipes, found))
+    _check_score(score, found, [recipes[rung.name] for rung in chosen])
     out.mkdir(parents=True, exist_ok=True)
-    book = _Book(out, fingerprint(found), command or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
+    book = _Book(out, digest_rows(found), command or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
     options = {"num_workers": num_workers, "device": device, "cache": cache, "cache_dir": cache_dir}
     todo = [(rung, seed) for seed in numbers for rung in chosen]  # all rungs of a seed: a whole table, early
     for number, (rung, seed) in enumerate(todo, start=1):
@@ -169,6 +172,43 @@ def device_name(device: Any) -> str:
     return f"{platform.machine()} {device}, {torch.get_num_threads()} threads"
 
 
+def _possible(rungs: list[Rung], recipes: Mapping[str, Recipe], source: Source) -> list[Rung]:
+    """The rungs that have in `source` what they train on; says which have not."""
+    possible = []
+    for rung in rungs:
+        try:
+            _check_trains(recipes[rung.name], source)
+            possible.append(rung)
+        except BirdfastError as error:
+            note(f"the rung {rung.name!r} is left out: {error}")
+    if not possible:
+        raise BirdfastError(f"no rung can be measured on {source.layout}: each needs what this data does not have")
+    return possible
+
+
+def _check_trains(recipe: Recipe, source: Source) -> None:
+    if recipe.soundscape_share or recipe.soundscape_mix:
+        with_windows(source)
+    if recipe.no_call:
+        with_no_call(source)
+    if recipe.pseudo_mix:
+        raise BirdfastError("a ladder has no pseudo-labels, set pseudo_mix to 0; pseudo_label measures them")
+
+
+def _check_score(score: str | None, source: Source, recipes: Iterable[Recipe]) -> None:
+    """Refuse a score that there is not, or that a recipe will not have."""
+    if score is None:
+        return
+    if score not in SCORES:
+        raise unknown("score of a ladder", score, SCORES)
+    lacks = [recipe.name for recipe in recipes if not soundscape_truth(source, recipe)]
+    if "soundscape" in score and lacks:
+        raise BirdfastError(
+            f"{score} cannot decide: {lacks[0]!r} leaves no soundscapes with a known truth that it has not trained on; give "
+            "such soundscapes, leave the rung out, or let roc_auc decide"
+        )
+
+
 def _with_references(rungs: list[Rung]) -> list[Rung]:
     """The rungs, each `over` the one that it is compared with; says which will have no gain."""
     over = compared_with(rungs)
@@ -198,7 +238,7 @@ class _Book:
         """The short name of a recipe in the rows. A knob that is younger than a row had its default there."""
         wanted, defaults = _essence(recipe), _essence(Recipe())
         same = (key for key, knobs in self._recipes().items() if {**defaults, **knobs} == wanted)
-        return next(same, _digest(json.dumps(wanted, sort_keys=True)))
+        return next(same, digest(json.dumps(wanted, sort_keys=True)))
 
     def row(self, recipe: Recipe) -> pd.Series | None:
         """The row of a recipe and its seed; None where there is none."""
@@ -239,26 +279,5 @@ def _essence(recipe: Recipe) -> dict[str, Any]:
     return {name: value for name, value in recipe.to_dict().items() if name not in _FREE}
 
 
-def _digest(text: str) -> str:
-    return blake2b(text.encode(), digest_size=6).hexdigest()
-
-
 def _versions() -> dict[str, str]:
     return {"birdfast": __version__, **{name: version(name) for name in ("torch", "fastai", "timm")}}
-
-
-def fingerprint(source: Source) -> str:
-    """A short text that changes with the rows, the classes and the truth of a source, not with the place it lies in."""
-    parts = [json.dumps(source.classes), _text(source.recordings, source.root)]
-    if source.soundscapes is not None:
-        parts.append(_text(source.soundscapes, source.root))
-    if source.root is not None and (source.root / SOLUTION).is_file():
-        parts.append((source.root / SOLUTION).read_text())
-    return _digest("\n".join(parts))
-
-
-def _text(table: pd.DataFrame, root: Path | None) -> str:
-    rows = table[[name for name in _DECIDE if name in table]]
-    if root is not None:
-        rows = rows.assign(path=[str(path).removeprefix(f"{root}/") for path in rows["path"]])
-    return rows.to_csv(index=False)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from birdfast.errors import BirdfastError, unknown
+from birdfast.errors import BirdfastError
 from birdfast.inference.ensemble import Ensemble
 from birdfast.inference.run import predict_into
 from birdfast.notes import note
@@ -25,11 +25,12 @@ from birdfast.recordings.folds import ALWAYS_TRAIN, assign_folds
 from birdfast.recordings.labelled import soundscape_folds, soundscape_groups
 from birdfast.recordings.source import Source
 from birdfast.recordings.tables import read_source
-from birdfast.studies.folds import HEARD, Folds, train_folds, wanted_folds, write_table
-from birdfast.studies.key import begin, digest
+from birdfast.studies.folds import HEARD, Folds, train_folds, wanted_folds, with_all_folds, write_table
+from birdfast.studies.key import begin, below, digest
 
 ROUNDS, LABELS = "rounds.json", "pseudo.parquet"
 _MACHINE = ("num_workers", "cache", "cache_dir")
+POWER = 1 / 0.65  # of BirdCLEF 2025's 1st place
 RATIOS = {"mix": 1.0, "substitute": 0.5}  # of BirdCLEF 2025's 1st place, and of 2026's 2nd
 
 
@@ -63,11 +64,11 @@ def pseudo_label(
     out: str | Path = "runs/pseudo",
     soundscapes: str | Path | Sequence[str | Path] | None = None,
     rounds: int = 3,
-    mix: Literal["mix", "substitute"] = "mix",
     *,
-    power: float | Sequence[float] = 1 / 0.65,
-    label_sum_cap: float = 0.75,
-    ratio: float | None = None,
+    pseudo_how: Literal["mix", "substitute"] | None = None,
+    pseudo_mix: float | None = None,
+    pseudo_power: float | Sequence[float] | None = None,
+    pseudo_label_sum: float | None = None,
     folds: Iterable[int] | None = None,
     columns: dict[str, Any] | None = None,
     device: str | None = None,
@@ -87,30 +88,31 @@ def pseudo_label(
         A folder or files; the source's own unlabelled soundscapes, unless given.
     rounds
         How many at most; 2 to 4 are usual, winners' fifth failed.
-    mix
-        "mix" a window into clips half and half, or "substitute" it for them.
-    power
-        Exponent of the soft labels, or one for each round.
-    label_sum_cap
+    pseudo_how
+        "mix" a window into clips half and half, or "substitute" it for them; this and the next three are the recipe's,
+        unless given.
+    pseudo_mix
+        Probability that a clip gets a window; where the recipe has 0, 1 to mix and 0.5 to substitute.
+    pseudo_power
+        Exponent of the soft labels, or one for each round; where the recipe leaves it at 1, 1 / 0.65 (2025 1st place).
+    pseudo_label_sum
         What the labels of a window sum to at most.
-    ratio
-        Probability that a clip gets a window; unless given 1 to mix, 0.5 to substitute.
 
     Raises
     ------
     BirdfastError
         Before anything is trained: if there are no soundscapes, fewer than two folds, or folds that share a recordist.
     """
-    if mix not in RATIOS:
-        raise unknown("way to use pseudo-labels", mix, RATIOS)
     recipe, options = _knobs_apart(recipe, options)
-    powers = _powers(power, rounds)
+    given = {"pseudo_how": pseudo_how, "pseudo_mix": pseudo_mix, "pseudo_label_sum": pseudo_label_sum}
+    used = _used(recipe, {name: value for name, value in given.items() if value is not None})
+    powers = _powers(_power_of(recipe) if pseudo_power is None else pseudo_power, rounds)
     found, out = read_source(source, **(columns or {})), Path(out)
     files = find_unlabelled(found, soundscapes)
+    recipe = with_all_folds(found, recipe)
     numbers = check_folds(found, recipe, folds)
-    begin(out, recipe, found, soundscapes=digest("\n".join(files)))
+    begin(out, recipe, found, soundscapes=digest("\n".join(below(found.root, files))))
     study = _Study(out, found, recipe, files, numbers, {"device": device, **options})
-    used = {"pseudo_how": mix, "pseudo_mix": RATIOS[mix] if ratio is None else ratio, "pseudo_label_sum": label_sum_cap}
     return study.run([used | {"pseudo_power": value} for value in powers])
 
 
@@ -118,6 +120,20 @@ def _knobs_apart(recipe: Any, options: dict[str, Any]) -> tuple[Recipe, dict[str
     """The recipe with its knobs, and what else train_folds takes."""
     machine = {name: value for name, value in options.items() if name in _MACHINE}
     return get_recipe(recipe, **{name: value for name, value in options.items() if name not in _MACHINE}), machine
+
+
+def _used(recipe: Recipe, given: dict[str, Any]) -> dict[str, Any]:
+    """The knobs of the students but the power: those given, else the recipe's."""
+    if given.get("pseudo_mix") == 0:
+        raise BirdfastError("pseudo_mix must be above 0, not 0; train_folds trains without pseudo-labels")
+    student = recipe.with_(**given)
+    share = student.pseudo_mix or RATIOS[student.pseudo_how]
+    return {**{name: getattr(student, name) for name in ("pseudo_how", "pseudo_label_sum")}, "pseudo_mix": share}
+
+
+def _power_of(recipe: Recipe) -> float:
+    """The recipe's exponent of soft labels, or the one to begin with where it leaves them as they are."""
+    return POWER if recipe.pseudo_power == Recipe().pseudo_power else recipe.pseudo_power
 
 
 def _powers(power: float | Sequence[float], rounds: int) -> list[float]:
@@ -193,7 +209,7 @@ class _Study:
 
     def run(self, plan: list[dict[str, Any]]) -> Pseudo:
         """The teachers, then a round for each of the `plan`'s knobs, until one that could only repeat the one before."""
-        best = self._train(0, self.recipe)
+        best = self._train(0, self.recipe.with_(pseudo_mix=0.0))
         rows: list[dict[str, Any]] = [
             {"round": 0, "teacher": None, "power": None, "windows": 0, "score": best.scores["roc_auc"], "kept": True}
         ]

@@ -103,7 +103,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "secondary labels": ("secondary",),
     "soundscapes": ("soundscape_",),
     "pseudo-labels": ("pseudo_",),
-    "loss": ("loss", "focal_"),
+    "loss": ("loss",),
     "wave mix": ("wave_mix",),
     "filter": ("filter_",),
     "background": ("background",),

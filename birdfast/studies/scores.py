@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from birdfast.evaluation.metrics import PRESENT, accuracy, roc_auc
-from birdfast.evaluation.report import INDEX, join_truth, rare_third
+from birdfast.evaluation.report import INDEX, rare_third
+from birdfast.recipe import Recipe
+from birdfast.recordings.labelled import is_window
+from birdfast.recordings.no_call import NO_CALL
 from birdfast.recordings.source import Source
+from birdfast.studies.windows import Truth, window_scores
 
 SOLUTION = "solution.csv"
 
@@ -21,8 +25,8 @@ def score_learner(learn: Any) -> dict[str, float]:
 
     The rare third are the classes with the fewest training recordings.
     """
-    clips, classes = learn.dls.clips, list(learn.dls.vocab)
-    trained = clips[~clips["is_valid"] & ~_is_window(clips)]
+    clips, classes = learn.dls.clips, learn.classes
+    trained = clips[~clips["is_valid"] & ~is_window(clips) & ~_is_silent(clips, learn)]
     rare = rare_third(trained["primary_label"].value_counts())
     targets, probabilities = _of_recordings(learn)
     columns = [classes.index(name) for name in rare]
@@ -47,19 +51,20 @@ def score_learner(learn: Any) -> dict[str, float]:
 
 
 def _of_recordings(learn: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Targets and probabilities of the held-out recordings, without labelled windows of soundscapes that validate, too."""
+    """Targets and probabilities of the held-out recordings, without windows of soundscapes that validate, too."""
     targets, probabilities = learn.recording_scores()
     items, bad = learn.dls.valid.items, learn.dls.bad_files.clips()
     good = [key not in bad for key in zip(items["path"], items["start_time"], strict=True)]
     rows = items[good].drop_duplicates("recording")
-    heard = ~_is_window(rows)
+    if targets.ndim == 1:  # recording_scores has left them out already
+        rows = rows[~_is_silent(rows, learn)]
+    heard = ~is_window(rows) & ~_is_silent(rows, learn)
     return targets[heard], probabilities[heard]
 
 
-def _is_window(clips: pd.DataFrame) -> np.ndarray:
-    """Which rows of a clips table are labelled windows of soundscapes, bool (n,)."""
-    labels = clips.get("labels", [None] * len(clips))
-    return np.array([isinstance(names, tuple) for names in labels], dtype=bool)
+def _is_silent(clips: pd.DataFrame, learn: Any) -> np.ndarray:
+    """Which rows of a clips table are of the class that stands for no call, bool (n,)."""
+    return learn.recipe.no_call & (clips["primary_label"] == NO_CALL).to_numpy()
 
 
 def soundscape_sides(learn: Any) -> tuple[pd.DataFrame, pd.DataFrame] | None:
@@ -67,41 +72,36 @@ def soundscape_sides(learn: Any) -> tuple[pd.DataFrame, pd.DataFrame] | None:
 
     None, too, where the only ones that are labelled were trained on.
     """
-    source: Source = learn.dls.source
-    if source.test is not None and source.sample_submission is not None and source.root is not None:
-        solution = source.root / SOLUTION
-        if solution.is_file():
-            return _test(learn, source, solution)
-    knobs = learn.recipe.to_dict()
-    trained_on = any(knobs.get(name) for name in ("soundscape_share", "soundscape_mix"))
-    if source.soundscapes is not None and len(source.soundscapes) and not trained_on:
-        return _labelled(learn, source)
-    return None
+    known = soundscape_truth(learn.dls.source, learn.recipe)
+    return known and {"test": _test, "labelled": _labelled}[known](learn, learn.dls.source)
 
 
-def _test(learn: Any, source: Source, solution: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def soundscape_truth(source: Source, recipe: Recipe) -> Literal["test", "labelled"] | None:
+    """Which soundscapes with a known truth score a training by `recipe`: test ones, else labelled ones it did not hear."""
+    root, tested = source.root, source.test is not None and source.sample_submission is not None
+    if tested and root is not None and (root / SOLUTION).is_file():
+        return "test"
+    heard = recipe.soundscape_share or recipe.soundscape_mix or recipe.no_call
+    return "labelled" if source.soundscapes is not None and len(source.soundscapes) and not heard else None
+
+
+def _test(learn: Any, source: Source) -> tuple[pd.DataFrame, pd.DataFrame]:
     from birdfast.inference.predictor import Predictor
 
-    assert source.test is not None and source.sample_submission is not None
+    assert source.test is not None and source.sample_submission is not None and source.root is not None
     with TemporaryDirectory(prefix="birdfast-") as folder:
         table = Predictor(learn).submission(
             source.test, source.sample_submission, out=Path(folder) / "submission.csv", progress=False
         )
     scores = table.set_index("row_id")
-    truth = pd.read_csv(solution, dtype={"row_id": str}).set_index("row_id")
+    truth = pd.read_csv(source.root / SOLUTION, dtype={"row_id": str}).set_index("row_id")
     return truth.loc[scores.index, scores.columns], scores
 
 
 def _labelled(learn: Any, source: Source) -> tuple[pd.DataFrame, pd.DataFrame]:
     from birdfast.inference.predictor import Predictor
 
-    windows = source.soundscapes
-    assert windows is not None
-    predictor = Predictor(learn)
-    scores = predictor.predict(windows["path"].unique().tolist(), progress=False)
-    hot = pd.DataFrame(
-        [[float(name in labels) for name in predictor.classes] for labels in windows["labels"]],
-        index=pd.MultiIndex.from_frame(windows[INDEX]), columns=predictor.classes,
-    )  # fmt: skip
-    targets, probabilities, _ = join_truth(scores, hot)
-    return pd.DataFrame(targets, columns=scores.columns), pd.DataFrame(probabilities, columns=scores.columns)
+    assert source.soundscapes is not None
+    truth = Truth("labelled soundscapes", source.soundscapes.set_index(INDEX), complete=False)
+    sides = window_scores(Predictor(learn), truth, progress=False)
+    return pd.DataFrame(sides.targets, columns=sides.classes), pd.DataFrame(sides.probabilities, columns=sides.classes)

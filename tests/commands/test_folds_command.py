@@ -46,7 +46,7 @@ def test_pseudo_at_the_shell(tiny_birds, tiny_recipe, tmp_path):
         "--workers",
         0,
     ]
-    more = ["--rounds", 1, "--mix", "substitute", "--power", 1.2, "--ratio", 0.4]
+    more = ["--rounds", 1, "--pseudo-how", "substitute", "--pseudo-power", 1.2, "--pseudo-mix", 0.4]
     run = CliRunner().invoke(app, [str(word) for word in [*words, *more]])
     assert run.exit_code == 0, run.output
     assert "round" in run.stdout

@@ -15,11 +15,12 @@ from birdfast.inference.bundle import load_bundle, save_bundle
 from birdfast.inference.bundle_ensemble import load_ensemble, save_ensemble
 from birdfast.inference.engines import ONE_LANE, Lanes, load_engine
 from birdfast.inference.ensemble import Ensemble, load_predictor
-from birdfast.inference.ensemble_engine import mean_rank
+from birdfast.inference.ensemble_engine import check_together, mean_rank
 from birdfast.inference.export import Shipped, as_shippable, export_model
 from birdfast.inference.postprocess import PostProcess
 from birdfast.inference.predictor import Predictor
 from birdfast.inference.run import predict_into
+from birdfast.recipe import Recipe
 
 ORDER = [2, 0, 3, 1]
 
@@ -213,3 +214,9 @@ def test_what_does_not_go_together(bundle, other, files, tmp_path):
         load_predictor(files[:1], blend="rank")
     with pytest.raises(BirdfastError, match=r"name ends in \.safetensors"):
         save_ensemble(files, tmp_path / "both.bin")
+
+
+def test_a_model_of_another_window_is_refused_in_the_words_of_its_recipe():
+    recipe = Recipe().with_(duration=5.0)
+    with pytest.raises(BirdfastError, match=r"its recipe has window 2.5, the first model's 5.0"):
+        check_together((recipe, ["a"]), (recipe.with_(window=2.5), ["a"]), "b.safetensors")

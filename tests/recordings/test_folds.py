@@ -51,6 +51,16 @@ def test_fold_0_is_of_a_fair_size(seed):
     assert 5 < (assign_folds(table(["a", "b", "c"] * 15, authors), seed=seed) == 0).sum() < 15
 
 
+def test_fewer_recordists_than_folds_are_refused_with_the_remedy():
+    t = table(["a", "b"] * 20, [f"r{i % 3}" for i in range(40)])
+    with pytest.raises(
+        BirdfastError, match="of 3 recordists .* too few for n_folds=5: set n_folds to 3, or group='none'"
+    ):
+        assign_folds(t)
+    assert set(assign_folds(t, n_folds=3)) == {0, 1, 2}
+    assert set(assign_folds(t, group="none")) == {0, 1, 2, 3, 4}
+
+
 def test_unknown_recordists_are_not_one_group():
     folds = assign_folds(table(["a", "b"] * 20))
     assert sorted(np.unique(folds)) == [0, 1, 2, 3, 4]

@@ -9,9 +9,10 @@ from birdfast.errors import BirdfastError
 from birdfast.recipe import Recipe
 from birdfast.recordings.tables import read_source
 from birdfast.studies import ladder as module
-from birdfast.studies.ladder import fingerprint, ladder
+from birdfast.studies.key import begin, digest_rows
+from birdfast.studies.ladder import ladder
 from birdfast.studies.rungs import Rung
-from birdfast.studies.scores import score_learner
+from birdfast.studies.scores import score_learner, soundscape_sides
 
 
 @pytest.fixture
@@ -115,16 +116,40 @@ def test_mistakes_are_found_before_anything_is_trained(tiny_table, rungs, tmp_pa
     assert "'small', which is not measured" in capsys.readouterr().err
 
 
+def test_a_score_that_will_not_be_there_is_refused_first(tiny_table, rungs, tmp_path, told):
+    with pytest.raises(BirdfastError, match="unknown score of a ladder 'acuracy': did you mean 'accuracy'"):
+        ladder(tiny_table, rungs, tmp_path, score="acuracy")
+    with pytest.raises(BirdfastError, match="soundscape_roc_auc cannot decide: 'plain'"):
+        ladder(tiny_table, rungs, tmp_path, score="soundscape_roc_auc")
+    assert not told
+
+
+def test_rungs_that_the_data_cannot_train_are_left_out(tiny_table, rungs, tmp_path, told, capsys):
+    needs = [
+        Rung(name=name, recipe=rungs[0].recipe, changes=changes)
+        for name, changes in {"windows": {"soundscape_mix": 0.5}, "silence": {"no_call": True}}.items()
+    ]
+    done = ladder(tiny_table, [needs[0], rungs[0], needs[1]], tmp_path, 1)
+    assert told == [("plain", 0)] and list(done.table.index) == ["plain"]
+    said = " ".join(capsys.readouterr().err.split())
+    assert "the rung 'windows' is left out" in said and "the rung 'silence' is left out" in said
+    with pytest.raises(BirdfastError, match="no rung can be measured"):
+        ladder(tiny_table, needs, tmp_path, 1)
+
+
 def test_the_fingerprint_is_of_the_data_not_of_its_place(tmp_path):
     options = {"n_classes": 3, "n_recordings": 6, "n_labelled": 1, "n_unlabelled": 0, "n_test": 1, "seed": 2}
     one, two = (read_source(synth(tmp_path / name, **options)) for name in "ab")
-    assert fingerprint(one) == fingerprint(two)
-    before = fingerprint(two)
+    assert digest_rows(one) == digest_rows(two)
+    recipe = Recipe()
+    begin(tmp_path / "study", recipe, one)
+    begin(tmp_path / "study", recipe, two)  # no error: a moved folder is the same study
+    before = digest_rows(two)
     two.recordings = two.recordings.iloc[::-1]
-    assert fingerprint(two) != before
+    assert digest_rows(two) != before
     solution = tmp_path / "a" / "solution.csv"
     solution.write_text(solution.read_text().replace("0\n", "1\n", 1))
-    assert fingerprint(one) != before
+    assert digest_rows(one) != before
 
 
 def test_soundscapes_with_a_truth_are_scored(tmp_path, tiny_recipe):
@@ -146,6 +171,22 @@ def test_soundscapes_with_a_truth_are_scored(tmp_path, tiny_recipe):
     assert not np.isnan(row["accuracy"])
 
 
+@pytest.mark.parametrize("knobs", [{"duration": 2.0}, {"duration": 10.0}, {"duration": 5.0, "window": 2.5}])
+def test_labelled_soundscapes_score_models_of_any_window(tmp_path, tiny_recipe, knobs):
+    from birdfast import bird_dls, bird_learner
+
+    folder = synth(
+        tmp_path / "s", n_classes=3, n_recordings=24, n_recordists=8, n_labelled=2, n_unlabelled=0, n_test=1, seed=1
+    )
+    (folder / "solution.csv").unlink()
+    learn = bird_learner(bird_dls(folder, tiny_recipe.with_(**knobs), num_workers=0, device="cpu"))
+    truth, scores = soundscape_sides(learn)
+    windows = learn.dls.source.soundscapes
+    assert len(truth) == len(scores) >= len(windows)
+    assert truth.to_numpy().sum() == sum(len(labels) for labels in windows["labels"])
+    assert scores.to_numpy().std() > 0
+
+
 @pytest.mark.skipif("soundscape_share" not in Recipe().to_dict(), reason="soundscapes do not train yet")
 def test_labelled_windows_are_no_recordings_and_do_not_score_what_they_trained(tmp_path, tiny_recipe):
     from birdfast import bird_dls, bird_learner
@@ -161,3 +202,38 @@ def test_labelled_windows_are_no_recordings_and_do_not_score_what_they_trained(t
     )
     assert alone["n_rare"] == both["n_rare"]
     assert "soundscape_roc_auc" in alone and "soundscape_roc_auc" not in both
+
+
+@pytest.mark.parametrize("task", ["single", "multi"])
+def test_clips_without_a_call_are_no_recordings_that_are_scored(with_silence, tiny_recipe, task):
+    from birdfast import bird_dls, bird_learner
+
+    recipe = tiny_recipe.with_(task=task, activation="softmax" if task == "single" else "sigmoid", no_call=True)
+    learn = bird_learner(bird_dls(with_silence, recipe, num_workers=0, device="cpu"))
+    row = score_learner(learn)
+    valid = learn.dls.valid.items.drop_duplicates("recording")["primary_label"]
+    assert (valid == "nocall").any() and 0 < row["n_rare"] <= (valid != "nocall").sum()
+    assert 0 <= row["rare_accuracy"] <= 1 and 0 <= row["accuracy"] <= 1 and 0 < row["roc_auc"] <= 1
+
+
+def test_soundscapes_whose_silence_was_trained_on_do_not_score(tmp_path, tiny_recipe):
+    from birdfast import bird_dls, bird_learner
+
+    folder = synth(
+        tmp_path / "s",
+        year=2021,
+        n_classes=3,
+        n_recordings=24,
+        n_recordists=8,
+        n_labelled=4,
+        n_unlabelled=0,
+        n_test=1,
+        seed=1,
+    )
+    (folder / "solution.csv").unlink(missing_ok=True)
+    recipe = tiny_recipe.with_(duration=5.0)
+    alone, silent = (
+        score_learner(bird_learner(bird_dls(folder, recipe.with_(no_call=no_call), num_workers=0, device="cpu")))
+        for no_call in (False, True)
+    )
+    assert "soundscape_roc_auc" in alone and "soundscape_roc_auc" not in silent

@@ -104,7 +104,7 @@ def test_no_site_that_validates_is_trained_on_by_pseudo_labels(study, source, re
         assert not valid & {site_of(path) for path in dls.pools[0].windows[0]}
         at_these = table[[site_of(path) in valid for path in table["path"]]]
         assert set(at_these["fold"]) == {fold}  # so that the model of this fold can label them later
-        assert dls.leaks.ok
+        assert dls.leaks.shared_sites.empty and dls.leaks.shared_recordings.empty
 
 
 def test_a_finished_study_trains_and_labels_nothing(study, source, recipe, monkeypatch):
@@ -117,7 +117,7 @@ def test_a_finished_study_trains_and_labels_nothing(study, source, recipe, monke
     pd.testing.assert_frame_equal(again.rounds, study.rounds)
     assert json.loads((study.out / "rounds.json").read_text())[1]["windows"] == 18
     with pytest.raises(BirdfastError, match="another recipe, you changed pseudo_power"):
-        pseudo_label(source, recipe, study.out, rounds=1, device="cpu", power=3.0)
+        pseudo_label(source, recipe, study.out, rounds=1, device="cpu", pseudo_power=3.0)
     with pytest.raises(BirdfastError, match="another study, you changed soundscapes"):
         pseudo_label(source, recipe, study.out, labels_of(study)["path"][:1].tolist(), device="cpu")
 
@@ -149,6 +149,32 @@ def test_a_round_that_could_only_repeat_a_failure_is_not_run(monkeypatch, tmp_pa
     assert found.folds.number == 0
 
 
+@pytest.mark.parametrize(
+    ("knobs", "given", "expected"),
+    [
+        ({}, {}, ("mix", 1.0, 1 / 0.65, 0.75)),
+        ({"pseudo_how": "substitute"}, {}, ("substitute", 0.5, 1 / 0.65, 0.75)),
+        ({"pseudo_mix": 0.3, "pseudo_power": 2.0, "pseudo_label_sum": 0.6}, {}, ("mix", 0.3, 2.0, 0.6)),
+        ({"pseudo_mix": 0.3, "pseudo_power": 2.0}, {"pseudo_mix": 0.8, "pseudo_power": 1.0}, ("mix", 0.8, 1.0, 0.75)),
+    ],
+)
+def test_rounds_have_the_knobs_of_the_recipe_unless_others_are_given(
+    monkeypatch, source, recipe, tmp_path, knobs, given, expected
+):
+    trained = []
+
+    def train(self, number, recipe, **kwargs):
+        trained.append(recipe)
+        return SimpleNamespace(scores={"roc_auc": 0.5 + 0.1 * number})
+
+    monkeypatch.setattr(module._Study, "_train", train)
+    monkeypatch.setattr(module._Study, "_labels", lambda self, number, teacher: pd.DataFrame())
+    pseudo_label(source, recipe.with_(**knobs), tmp_path, rounds=1, **given)
+    teacher, student = trained
+    assert teacher.pseudo_mix == 0.0
+    assert (student.pseudo_how, student.pseudo_mix, student.pseudo_power, student.pseudo_label_sum) == expected
+
+
 def test_what_cannot_work_is_refused_before_anything_is_trained(tiny_birds, tiny_table, source, recipe, tmp_path):
     out = tmp_path / "study"
     with pytest.raises(
@@ -160,10 +186,12 @@ def test_what_cannot_work_is_refused_before_anything_is_trained(tiny_birds, tiny
         pseudo_label(source, recipe, out, labelled)
     with pytest.raises(BirdfastError, match="two folds or more, not 1"):
         pseudo_label(source, recipe, out, folds=[0])
-    with pytest.raises(BirdfastError, match="unknown way to use pseudo-labels 'mixx': did you mean 'mix'"):
-        pseudo_label(source, recipe, out, mix="mixx")
+    with pytest.raises(BirdfastError, match="unknown value for the recipe's pseudo_how 'mixx'"):
+        pseudo_label(source, recipe, out, pseudo_how="mixx")
+    with pytest.raises(BirdfastError, match="pseudo_mix must be above 0"):
+        pseudo_label(source, recipe, out, pseudo_mix=0.0)
     with pytest.raises(BirdfastError, match="1 powers are too few for 2 rounds"):
-        pseudo_label(source, recipe, out, rounds=2, power=[1.0])
+        pseudo_label(source, recipe, out, rounds=2, pseudo_power=[1.0])
     with pytest.raises(BirdfastError, match=r"folds share \d recordists .* set group='author'"):
         pseudo_label(tiny_table, recipe.with_(group="none"), out, str(source.unlabelled))
     assert not out.exists()

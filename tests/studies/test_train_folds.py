@@ -81,3 +81,25 @@ def test_a_fold_that_is_not_there_is_named(tiny_birds, recipe, tmp_path):
     with pytest.raises(BirdfastError, match="no recording falls into fold 7: there are 0, 1, 2"):
         train_folds(tiny_birds, recipe, tmp_path, [0, 7])
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("task", ["single", "multi"])
+def test_no_call_is_trained_and_has_no_column(with_silence, recipe, tmp_path, task):
+    activation = "softmax" if task == "single" else "sigmoid"
+    knobs = {"no_call": True, "task": task, "activation": activation, "n_folds": 2}
+    study = train_folds(with_silence, recipe, tmp_path, device="cpu", num_workers=0, **knobs)
+    assert study.classes == ["species0", "species1", "species2"]
+    targets, probabilities = study.arrays()
+    silent = 0 if task == "multi" else 10
+    assert probabilities.shape == (40 - silent, 3) and len(targets) == len(study.truth) == 40 - silent
+    assert "nocall" not in study.predictions.columns
+    assert 0 < study.scores["roc_auc"] <= 1
+
+
+def test_official_folds_are_the_same_number_in_every_run(tiny_table, recipe, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(module, "_train", lambda source, recipe, *args: asked.append((recipe.fold, recipe.n_folds)))
+    monkeypatch.setattr(module, "_finish", lambda folds: folds)
+    table = tiny_table.assign(fold=[i % 5 for i in range(len(tiny_table))])
+    study = train_folds(table, recipe, tmp_path, [0, 3])
+    assert asked == [(0, 5), (3, 5)] and study.recipe.n_folds == 5

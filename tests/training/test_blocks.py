@@ -2,7 +2,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
 import torch
 from fastai.data.block import CategoryBlock, DataBlock
 from fastai.data.transforms import RandomSplitter, parent_label
@@ -199,16 +198,6 @@ def test_each_treatment_of_secondary_labels_reaches_the_loss(tiny_table, tiny_re
     heard = y[:, 0] == 1
     np.testing.assert_allclose(y[heard, 2], np.full(int(heard.sum()), expected), rtol=1e-6)
     assert create_loss(recipe)(torch.zeros(16, 3), y).isfinite()
-
-
-@pytest.fixture
-def with_silence(tiny_table, tmp_path):
-    """The tiny birds, and ten recordings of noise labelled "nocall"."""
-    rng, rows = np.random.default_rng(0), []
-    for i in range(10):
-        soundfile.write(tmp_path / f"{i}.wav", 0.05 * rng.standard_normal(16_000), 8000)
-        rows.append((str(tmp_path / f"{i}.wav"), "nocall", [], f"recordist{i // 2}"))
-    return pd.concat([tiny_table, pd.DataFrame(rows, columns=tiny_table.columns)], ignore_index=True)
 
 
 @pytest.mark.parametrize("task", ["single", "multi"])
