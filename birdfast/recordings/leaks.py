@@ -83,13 +83,13 @@ class LeakReport:
         shared = self._shared()
         text = f"the split leaks: {shared} on both sides" if shared else "the split does not leak"
         if not self.known and not shared:
-            return "whether the split leaks cannot be told: no recordist is known"
+            text = "whether the split leaks cannot be told: no recordist is known"
         notes = []
         if harmless := len(self.shared_authors) - self._n_harmful:
             notes.append(f"{_count(harmless, 'recordist')} on both sides only by species too rare to hold out")
         if self.shared_sites is not None and len(self.shared_sites):
             notes.append(f"{_count(len(self.shared_sites), 'soundscape site')} on both sides")
-        if self.n_unknown_authors:
+        if self.n_unknown_authors and (self.known or shared):
             notes.append(f"{_count(self.n_unknown_authors, 'recording')} by unknown recordists")
         return f"{text} ({'; '.join(notes)})" if notes else text
 
