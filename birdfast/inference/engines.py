@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from birdfast.errors import BirdfastError, unknown
 from birdfast.inference.header import KEY, Header, check_seal, read_header_json
+from birdfast.inference.signal_stack import signal_stack_kept
 from birdfast.recipe import Recipe
 
 OPENVINO_PRECISION = "f32"
@@ -136,7 +137,8 @@ class OpenVinoEngine:
         try:
             model = core.read_model(content, weights)
             header = _header(_rt_info(model), path)
-            self._compiled = core.compile_model(model, "CPU", settings)
+            with signal_stack_kept():
+                self._compiled = core.compile_model(model, "CPU", settings)
         except RuntimeError as error:
             raise BirdfastError(f"OpenVINO cannot load {path} ({_short(error)}): export it again") from error
         self.classes, self.recipe, self.extra = header.classes, header.recipe, header.extra

@@ -127,3 +127,25 @@ def test_what_is_no_model_is_said(exported, tmp_path):
     (tmp_path / "alone.xml").write_bytes(of(exported, ".xml").read_bytes())
     with pytest.raises(BirdfastError, match="alone.bin is missing: an OpenVINO model is two files"):
         load_engine(tmp_path / "alone.xml")
+
+
+STACK = """
+import ctypes, sys
+from birdfast import Predictor
+from birdfast.inference.signal_stack import _Stack
+def stack():
+    found = _Stack()
+    ctypes.CDLL(None).sigaltstack(None, ctypes.byref(found))
+    return found.address, found.flags, found.size
+before = stack()
+Predictor(sys.argv[1]).predict(sys.argv[2], progress=False)
+assert stack() == before, (before, stack())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sigaltstack as Linux has it")
+def test_openvino_leaves_the_stack_of_signals_alone(exported, recording):
+    """It does not on processors with AMX, and a signal ends the process when its model is gone."""
+    words = [sys.executable, "-c", STACK, str(of(exported, ".xml")), str(recording)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

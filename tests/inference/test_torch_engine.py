@@ -58,7 +58,7 @@ def test_lanes_leave_the_threads_as_they_were(small_bundle, recording):
 def test_lanes_change_no_score(exported, recording, suffix, monkeypatch):
     if suffix not in exported:
         pytest.skip("OpenVINO is not installed: pip install 'birdfast[openvino]'")
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
     alone, many = (Predictor(exported[suffix], batch_size=n) for n in (100, 1))
     first, second = (p.predict(recording, step=0.25, progress=False) for p in (alone, many))
     assert first.index.equals(second.index)
