@@ -1,9 +1,10 @@
-"""What each technique is worth: 60 species for all of them, 206 species for the presets.
+"""What each technique is worth: 60 species for all of them, 206 species for the presets; and what a larger backbone costs.
 
     python benchmarks/ladder.py ladder60 <empty folder for the data> [--rungs NAMES] [--ablate RECIPE] [--seeds 3]
     python benchmarks/ladder.py ladder206 <empty folder for the data>
+    python benchmarks/ladder.py backbones <the folder of ladder60> --seeds 1
 
-Rows, table and plot are in benchmarks/results/ladder60 and ladder206; rows that are there are not measured again.
+Rows, table and plot are in a folder of benchmarks/results each; rows that are there are not measured again.
 """
 
 from __future__ import annotations
@@ -15,18 +16,23 @@ from typing import Any
 from common import RESULTS
 
 from birdfast import ablation, ladder, synth
-from birdfast.studies.rungs import ALL, MAIN, split_names
+from birdfast.studies.rungs import ALL, MAIN, Rung, split_names
+
+# The plan's upgrade beside the backbone that it was to replace; from random weights, for want of others offline.
+RANDOM = [
+    Rung(name=name, adds=f"tf_efficientnet_{name.lower()} from random weights", recipe="first_place",
+         changes={"backbone": f"tf_efficientnet_{name.lower()}", "weights": "random"})
+    for name in ("B0", "B3")
+]  # fmt: skip
+SIXTY = {"n_classes": 60, "n_recordings": 400, "n_labelled": 8, "n_unlabelled": 12, "n_test": 12}
 
 # data, knobs of every rung, rungs. Hundreds of recordings: batches of 16 give them twice the steps of the default 32.
-SETS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
-    "ladder60": (
-        {"n_classes": 60, "n_recordings": 400, "n_labelled": 8, "n_unlabelled": 12, "n_test": 12},
-        {"epochs": 12, "batch_size": 16},
-        [ALL],
-    ),
+SETS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str | Rung]]] = {
+    "ladder60": (SIXTY, {"epochs": 12, "batch_size": 16}, [ALL]),
+    "backbones": (SIXTY, {"epochs": 6, "batch_size": 16}, [*RANDOM]),
     "ladder206": (
         {"n_classes": 206, "n_recordings": 1200, "n_labelled": 8, "n_unlabelled": 24, "n_test": 24},
-        {"epochs": 15, "batch_size": 16},
+        {"epochs": 12, "batch_size": 16},
         [rung.name for rung in MAIN],
     ),
 }

@@ -1,4 +1,4 @@
-"""Write the figures of README, docs/remedies.md and the recipes from the csv files in benchmarks/results.
+"""Write the figures of README, docs/ and the recipes from the csv files in benchmarks/results.
 
 python benchmarks/table.py
 """
@@ -16,7 +16,7 @@ from birdfast.studies.rungs import compared_with
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-RECIPES = ["baseline", "improved", "improved, lr=auto", "small"]
+RECIPES = ["baseline", "improved", "improved, lr=auto", "small", "first_place"]
 LADDERS = {"ladder60": "60 synthetic species", "ladder206": "206 synthetic species"}
 SYNTH = {
     "accuracy": "accuracy",
@@ -131,6 +131,22 @@ def gain_of(rung: str) -> str:
     return f"Here, `{rung}`: {'; '.join(said) or NOT_YET}."
 
 
+def throughput() -> str:
+    """Clips a second by way and backbone, and their share of the model alone."""
+    path = RESULTS / "train_throughput.csv"
+    if not path.exists():
+        return NOT_YET
+    rows = pd.read_csv(path)
+    rows["way"] += rows["workers"].map(lambda n: f", {n} worker" if n else "")
+    speeds = rows.pivot_table("clips_s", "way", "backbone", sort=False)
+    lines = [f"| | {' | '.join(f'`{name}`' for name in speeds)} |", "|---" * (len(speeds.columns) + 1) + "|"]
+    for way, row in speeds.iterrows():
+        cells = [f"{value:.1f} ({value / speeds.loc['model alone', name]:.2f})" for name, value in row.items()]
+        lines.append(f"| {way} | {' | '.join(cells)} |")
+    device, torch = rows[["device", "torch"]].iloc[-1]
+    return "\n".join([*lines, "", f"On {device}, torch {torch}."])
+
+
 def fill(path: Path, name: str, text: str) -> None:
     """Put `text` between the markers of that name."""
     start, end = f"<!-- {name} -->", f"<!-- end of {name.partition(':')[0]} -->"
@@ -149,6 +165,7 @@ def main() -> None:
         fill(ROOT / "recipes" / f"{file}.py", f"figures: {variant}", figures(variant))
     fill(ROOT / "recipes" / "pseudo_labels.py", "figures: pseudo_labels", figures("pseudo_labels"))
     fill(ROOT / "recipes" / "ladder.py", "figures: ladder", ladder_times())
+    fill(ROOT / "docs" / "speed.md", "throughput", throughput())
     remedies = ROOT / "docs" / "remedies.md"
     fill(remedies, "ladders", ladders())
     for rung in re.findall(r"<!-- gain: (.+?) -->", remedies.read_text()):

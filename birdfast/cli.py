@@ -146,7 +146,7 @@ def train(
     export: Annotated[
         str, typer.Option(help="Weights to export and score: last, or best (epoch of the highest validation ROC-AUC)")
     ] = "last",
-    lr: Annotated[str | None, typer.Option(help="Peak learning rate, or auto", rich_help_panel=KNOBS)] = None,
+    lr: Annotated[str | None, typer.Option(help="Peak learning rate, auto or backbone", rich_help_panel=KNOBS)] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data", rich_help_panel=KNOBS)] = None,
     batch_size: Annotated[int | None, typer.Option(help="Clips a step", rich_help_panel=KNOBS)] = None,
     backbone: Backbone = None,

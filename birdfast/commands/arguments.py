@@ -9,7 +9,7 @@ import typer
 
 from birdfast.recipe import RECIPES
 
-RECIPE_HELP = f"{', '.join(RECIPES)}, or a .toml or .json file"
+RECIPE_HELP = f"{', '.join(RECIPES)}, a .toml or .json file, or a bundle"
 COLUMNS, KNOBS, MACHINE = "Columns of a csv", "Knobs of the recipe", "Machine"
 WINDOWS, POST, EVENTS, SPECIES = "Windows", "Post-processing", "Events", "Species"
 ENSEMBLE = "Several models"

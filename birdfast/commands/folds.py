@@ -7,20 +7,27 @@ from typing import Annotated, Any
 
 import typer
 
+from birdfast.commands.arguments import (
+    RECIPE_HELP,
+    AudioRoot,
+    Author,
+    Cache,
+    CacheDir,
+    File,
+    FoldColumn,
+    Label,
+    SourceArg,
+    Workers,
+)
 from birdfast.commands.options import read_columns, read_knobs
 from birdfast.commands.shell import INTERRUPTED, score_lines
 from birdfast.errors import BirdfastError
-from birdfast.recipe import RECIPES, get_recipe
+from birdfast.recipe import get_recipe
 
-SourceArg = Annotated[str, typer.Argument(metavar="SOURCE", help="What `birdfast train` takes")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the study; it goes on where it was stopped")]
-RecipeName = Annotated[str, typer.Option("--recipe", "-r", help=f"{', '.join(RECIPES)}, or a .toml or .json file")]
+RecipeName = Annotated[str, typer.Option("--recipe", "-r", help=RECIPE_HELP)]
 FoldList = Annotated[str | None, typer.Option("--folds", help="Those to train, as 0,1; all unless given")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KNOB=VALUE", help="A knob of the recipe")]
-Workers = Annotated[int | None, typer.Option("--workers", min=0, help="Processes that read")]
-Cache = Annotated[str | None, typer.Option("--cache", help="waveform or spectrogram")]
-CacheDir = Annotated[Path, typer.Option("--cache-dir", help="Folder of the caches")]
-Column = Annotated[str | None, typer.Option(help="Column of a csv", rich_help_panel="Columns of a csv")]
 
 
 def folds(
@@ -32,11 +39,11 @@ def folds(
     workers: Workers = None,
     cache: Cache = None,
     cache_dir: CacheDir = Path("cache"),
-    file: Column = None,
-    label: Column = None,
-    author: Column = None,
-    fold_column: Column = None,
-    audio_root: Column = None,
+    file: File = None,
+    label: Label = None,
+    author: Author = None,
+    fold_column: FoldColumn = None,
+    audio_root: AudioRoot = None,
 ) -> None:
     """Train every fold, a run each, and score all recordings by the model that has not heard them.
 
@@ -80,11 +87,11 @@ def pseudo(
     workers: Workers = None,
     cache: Cache = None,
     cache_dir: CacheDir = Path("cache"),
-    file: Column = None,
-    label: Column = None,
-    author: Column = None,
-    fold_column: Column = None,
-    audio_root: Column = None,
+    file: File = None,
+    label: Label = None,
+    author: Author = None,
+    fold_column: FoldColumn = None,
+    audio_root: AudioRoot = None,
 ) -> None:
     """Train all folds, let them label the soundscapes, train anew with those labels, round after round while it helps.
 

@@ -7,22 +7,27 @@ from typing import Annotated, Any
 
 import typer
 
+from birdfast.commands.arguments import (
+    KNOBS,
+    AudioRoot,
+    Author,
+    Cache,
+    CacheDir,
+    File,
+    FoldColumn,
+    Label,
+    SourceArg,
+    Workers,
+)
 from birdfast.commands.options import read_columns, read_knobs
 from birdfast.commands.shell import INTERRUPTED, listing
 from birdfast.studies.rungs import MAIN, Rung, ablation, split_names
 
-COLUMNS, KNOBS, MACHINE = "Columns of a csv", "Knobs of every rung", "Machine"
 DEFAULT = ",".join(rung.name for rung in MAIN)
 
 
 def ladder(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="SOURCE",
-            help="BirdCLEF folder (or its name on Kaggle), folder per class, csv, Raven or Audacity labels",
-        ),
-    ],
+    source: SourceArg,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the rows, the table and the plot")],
     rungs: Annotated[str, typer.Option(help="Names with commas between; all: every one that birdfast knows")] = DEFAULT,
     ablate: Annotated[
@@ -36,28 +41,14 @@ def ladder(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KNOB=VALUE", help="Any other knob", rich_help_panel=KNOBS)
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=0, help="Processes that read", rich_help_panel=MACHINE)
-    ] = None,
-    cache: Annotated[
-        str | None,
-        typer.Option("--cache", help="waveform: decode each recording once, or spectrogram", rich_help_panel=MACHINE),
-    ] = None,
-    cache_dir: Annotated[
-        Path, typer.Option("--cache-dir", help="Folder of the caches", rich_help_panel=MACHINE)
-    ] = Path("cache"),
-    file: Annotated[str | None, typer.Option("--file", help="Column of file names", rich_help_panel=COLUMNS)] = None,
-    label: Annotated[str | None, typer.Option("--label", help="Column of labels", rich_help_panel=COLUMNS)] = None,
-    author: Annotated[
-        str | None, typer.Option("--author", help="Column of recordists", rich_help_panel=COLUMNS)
-    ] = None,
-    fold_column: Annotated[
-        str | None, typer.Option("--fold-column", help="Column of official folds", rich_help_panel=COLUMNS)
-    ] = None,
-    audio_root: Annotated[
-        str | None,
-        typer.Option("--audio-root", help="Folder that the file names are relative to", rich_help_panel=COLUMNS),
-    ] = None,
+    workers: Workers = None,
+    cache: Cache = None,
+    cache_dir: CacheDir = Path("cache"),
+    file: File = None,
+    label: Label = None,
+    author: Author = None,
+    fold_column: FoldColumn = None,
+    audio_root: AudioRoot = None,
 ) -> None:
     """Train recipes side by side, each with the same seeds and splits, and say which step pays.
 

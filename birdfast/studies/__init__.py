@@ -1,1 +1,1 @@
-"""Many trainings as one: folds, and pseudo-labels."""
+"""Many trainings as one: folds, pseudo-labels, and the ladder that compares recipes."""

@@ -28,10 +28,13 @@ from birdfast.recordings.no_call import with_no_call
 from birdfast.recordings.source import Source
 from birdfast.recordings.tables import read_source
 from birdfast.studies.key import digest, digest_rows
+from birdfast.studies.pseudo import find_unlabelled
 from birdfast.studies.rungs import MAIN, Rung, compared_with, find_rungs
 from birdfast.studies.scores import score_learner, soundscape_truth
+from birdfast.studies.teachers import labels_of, teacher_of
 
 ROWS, RECIPES_FILE, TABLE, MARKDOWN, PLOT = "ladder.csv", "recipes.json", "table.csv", "ladder.md", "ladder.png"
+TEACHERS = "teachers"  # folder of the models that label soundscapes
 _KEYS = ["recipe", "source", "seed"]
 _FREE = ("name", "seed")  # knobs that are no part of what a recipe is
 
@@ -97,7 +100,9 @@ def ladder(
     """Train every rung with every seed, and compare; called again, it goes on where it was stopped.
 
     The rungs share split and seed, so that gains are differences of pairs. A training appends its row to
-    ``out/ladder.csv`` as it ends. Rows of the same recipe, data and seed are not measured again.
+    ``out/ladder.csv`` as it ends. Rows of the same recipe, data and seed are not measured again. The pseudo-labels of a rung
+    that learns from some are what the same recipe without them, trained on the same fold, says of the source's unlabelled
+    soundscapes.
 
     Parameters
     ----------
@@ -131,17 +136,32 @@ def ladder(
     out.mkdir(parents=True, exist_ok=True)
     book = _Book(out, digest_rows(found), command or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
     options = {"num_workers": num_workers, "device": device, "cache": cache, "cache_dir": cache_dir}
+    taught = {book.key(teacher_of(recipe)) for recipe in recipes.values() if recipe.pseudo_mix}
     todo = [(rung, seed) for seed in numbers for rung in chosen]  # all rungs of a seed: a whole table, early
     for number, (rung, seed) in enumerate(todo, start=1):
         recipe = recipes[rung.name].with_(seed=seed)
         if book.row(recipe) is None:
             note(f"ladder: {rung.name}, seed {seed} ({number} of {len(todo)})")
-            book.append(rung, recipe, train_and_score(found, recipe, **options))
+            book.append(rung, recipe, _train(book, found, recipe, taught, options))
     return Ladder(out, chosen, book.rows(chosen, recipes, numbers), score)
 
 
-def train_and_score(source: Source, recipe: Recipe, **options: Any) -> dict[str, Any]:
-    """One training, scored once, after its last epoch; `options` go to ``bird_dls``."""
+def _train(book: _Book, source: Source, recipe: Recipe, taught: set[str], options: dict[str, Any]) -> dict[str, Any]:
+    """One training: with pseudo-labels, after its teacher; as one of the `taught`, kept for its pupil."""
+    pseudo = None
+    if recipe.pseudo_mix:
+        teacher = book.bundle(teacher_of(recipe))
+        if not teacher.is_file():
+            note("the model that labels the soundscapes is trained first")
+            train_and_score(source, teacher_of(recipe), keep=teacher, **options)
+        pseudo = labels_of(teacher, source, options["device"])
+    keep = book.bundle(recipe) if book.key(recipe) in taught else None
+    return train_and_score(source, recipe, keep=keep, pseudo=pseudo, **options)
+
+
+def train_and_score(source: Source, recipe: Recipe, *, keep: Path | None = None, **options: Any) -> dict[str, Any]:
+    """One training, scored once, after its last epoch, and saved to `keep`; `options` go to ``bird_dls``."""
+    from birdfast.inference.bundle import save_bundle
     from birdfast.training.dataloaders import bird_dls
     from birdfast.training.learner import bird_learner
     from birdfast.training.progress import EpochTimer, NoValidation
@@ -158,6 +178,8 @@ def train_and_score(source: Source, recipe: Recipe, **options: Any) -> dict[str,
         "device": device_name(learn.dls.device),
     }
     row = score_learner(learn) | row
+    if keep is not None:
+        save_bundle(learn, keep)
     del learn
     gc.collect()  # fastai's learners lie in cycles, and hold the GPU's memory
     return row
@@ -192,7 +214,7 @@ def _check_trains(recipe: Recipe, source: Source) -> None:
     if recipe.no_call:
         with_no_call(source)
     if recipe.pseudo_mix:
-        raise BirdfastError("a ladder has no pseudo-labels, set pseudo_mix to 0; pseudo_label measures them")
+        find_unlabelled(source, None)
 
 
 def _check_score(score: str | None, source: Source, recipes: Iterable[Recipe]) -> None:
@@ -245,6 +267,12 @@ class _Book:
         rows = self._read()
         same = (rows["recipe"] == self.key(recipe)) & (rows["source"] == self.source) & (rows["seed"] == recipe.seed)
         return rows[same].iloc[-1] if same.any() else None
+
+    def bundle(self, recipe: Recipe) -> Path:
+        """Where the model of a recipe and its seed is kept, if it labels soundscapes."""
+        folder = self.out / TEACHERS
+        folder.mkdir(exist_ok=True)
+        return folder / f"{self.key(recipe)}-{self.source}-{recipe.seed}.safetensors"
 
     def append(self, rung: Rung, recipe: Recipe, row: Mapping[str, Any]) -> None:
         """Write a row, and the recipe that it is of."""

@@ -283,12 +283,19 @@ def soft_labels(teacher: Folds, files: Sequence[str], place: Path, *, device: st
     for models in sorted(set(fresh.values()) - {()}):
         mine = [file for file in files if fresh[file] == models]
         folder = place / "-".join(f"fold{teacher.folds[i]}" for i in models)
-        result = predict_into(folder, [teacher.bundles[i] for i in models], mine, last="drop", device=device)
-        tables += list(result.tables())
+        tables.append(label_windows(folder, [teacher.bundles[i] for i in models], mine, teacher.classes, device))
     if n := sum(not models for models in fresh.values()):
         note(f"{n} of {len(files)} soundscapes are left out: every model of the teacher has trained on them")
     if not tables:
         raise BirdfastError(
             f"no soundscape of {len(files)} can be labelled: every model of {teacher.out} trained on them"
         )
-    return pd.concat(tables).reset_index()[["path", "start_time", "end_time", *teacher.classes]]
+    return pd.concat(tables, ignore_index=True)
+
+
+def label_windows(
+    folder: Path, bundles: Sequence[Path], files: Sequence[str], classes: Sequence[str], device: str | None = None
+) -> pd.DataFrame:
+    """Mean probabilities of the full windows of `files`: `path, start_time, end_time` (s), a column a class (float32)."""
+    result = predict_into(folder, bundles, files, last="drop", device=device)
+    return pd.concat(list(result.tables())).reset_index()[["path", "start_time", "end_time", *classes]]

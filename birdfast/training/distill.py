@@ -51,8 +51,8 @@ def _short(path):
 def load_teacher(recipe, classes, paths):
     """The Teacher in the recipe's `distill`: an .npz with path, start_time, values (and classes), or a Parquet table.
 
-    The table has a column for each value beside path and start_time: what `birdfast predict` writes will do. How many of
-    the training `paths` it knows is said; none is an error.
+    The table has a column for each value beside path and start_time, and may be a folder of Parquets: `scores` in what
+    `birdfast predict` writes. How many of the training `paths` it knows is said; none is an error.
     """
     paths_of, starts, values, names = _read(Path(recipe.distill))
     if recipe.distill_kind != "cosine":
@@ -64,11 +64,11 @@ def load_teacher(recipe, classes, paths):
 
 def _read(file):
     "Paths, starts, values and the names of the values, checked"
-    if not file.is_file():
+    if not file.exists():
         raise BirdfastError(f"no teacher at {file}: give distill an .npz or .parquet of values by path and start_time")
-    read = {".npz": _read_npz, ".parquet": _read_parquet}.get(file.suffix)
+    read = _read_parquet if file.is_dir() else {".npz": _read_npz, ".parquet": _read_parquet}.get(file.suffix)
     if read is None:
-        raise BirdfastError(f"a teacher's values are an .npz or a .parquet, not {file.name}")
+        raise BirdfastError(f"a teacher's values are an .npz, a .parquet or a folder of Parquets, not {file.name}")
     try:
         paths, starts, values, names = read(file)
     except (KeyError, ValueError, OSError) as error:

@@ -6,6 +6,7 @@ import pytest
 
 from birdfast import synth
 from birdfast.errors import BirdfastError
+from birdfast.inference.predictor import Predictor
 from birdfast.recipe import Recipe
 from birdfast.recordings.tables import read_source
 from birdfast.studies import ladder as module
@@ -135,6 +136,38 @@ def test_rungs_that_the_data_cannot_train_are_left_out(tiny_table, rungs, tmp_pa
     assert "the rung 'windows' is left out" in said and "the rung 'silence' is left out" in said
     with pytest.raises(BirdfastError, match="no rung can be measured"):
         ladder(tiny_table, needs, tmp_path, 1)
+
+
+def test_a_rung_learns_from_what_the_one_below_says_of_soundscapes(tmp_path, tiny_recipe, monkeypatch, capsys):
+    folder = synth(
+        tmp_path / "s", n_classes=3, n_recordings=24, n_recordists=8, n_labelled=0, n_unlabelled=2, n_test=0, seed=1
+    )
+    plain = Rung(name="plain", recipe=tiny_recipe.with_(duration=5.0, epochs=1))
+    taught = Rung(name="taught", recipe=plain.recipe, changes={"pseudo_mix": 1.0, "pseudo_power": 2.0})
+    heard, train_and_score = [], module.train_and_score
+
+    def listen(source, recipe, **options):
+        heard.append((recipe.pseudo_mix, recipe.seed, options.get("pseudo")))
+        return train_and_score(source, recipe, **options)
+
+    monkeypatch.setattr(module, "train_and_score", listen)
+    ladder(folder, [plain, taught], tmp_path / "out", 1, num_workers=0)
+    assert [asked[:2] for asked in heard] == [(0.0, 0), (1.0, 0)] and heard[0][2] is None
+    labels = pd.read_parquet(heard[1][2])
+    assert labels["path"].nunique() == 2 and labels["start_time"].max() == 55.0
+    teacher = Predictor(heard[1][2].with_suffix(".safetensors"))
+    wanted = teacher.predict(labels["path"][0], progress=False)
+    found = labels[labels["path"] == labels["path"][0]][list(wanted)]
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+    del heard[:]  # a teacher that is not kept is trained again, without a row of its own
+    heard_again = ladder(folder, [taught], tmp_path / "out", [1], num_workers=0)
+    assert [asked[:2] for asked in heard] == [(0.0, 1), (1.0, 1)] and len(heard_again.rows) == 1
+    assert len(pd.read_csv(tmp_path / "out" / "ladder.csv")) == 3
+    for file in (folder / "train_soundscapes").iterdir():
+        file.unlink()
+    ladder(folder, [plain, taught], tmp_path / "out", 1, num_workers=0)
+    assert "the rung 'taught' is left out" in " ".join(capsys.readouterr().err.split())
 
 
 def test_the_fingerprint_is_of_the_data_not_of_its_place(tmp_path):

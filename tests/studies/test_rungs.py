@@ -22,7 +22,7 @@ from birdfast.studies.rungs import (
 
 @pytest.mark.parametrize("rung", MAIN, ids=lambda rung: rung.name)
 def test_the_main_rungs_are_the_presets(rung):
-    preset = RECIPES[rung.name.split(",")[0]]
+    preset = RECIPES[re.split(r",| \+", rung.name)[0]]
     assert rung.get_recipe() == preset.with_(**rung.changes, name=rung.name)
     assert rung.adds
 

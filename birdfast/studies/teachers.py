@@ -1,0 +1,26 @@
+"""Pseudo-labels as a rung of a ladder: the same recipe without them, trained on the same fold, labels the soundscapes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from birdfast.recipe import Recipe
+from birdfast.recordings.source import Source
+from birdfast.studies.folds import write_table
+from birdfast.studies.pseudo import find_unlabelled, label_windows
+
+_KNOBS = [name for name in Recipe().to_dict() if name.startswith("pseudo_")]
+
+
+def teacher_of(recipe: Recipe) -> Recipe:
+    """The recipe without pseudo-labels."""
+    return recipe.with_(**{name: getattr(Recipe(), name) for name in _KNOBS})
+
+
+def labels_of(teacher: Path, source: Source, device: str | None) -> Path:
+    """The Parquet, beside the `teacher`'s bundle, of what it says of the unlabelled soundscapes, none of which it has heard."""
+    place = teacher.with_suffix(".parquet")
+    if not place.is_file():
+        files = find_unlabelled(source, None)
+        write_table(label_windows(teacher.with_suffix(""), [teacher], files, source.classes, device), place)
+    return place
