@@ -140,7 +140,7 @@ def test_rungs_that_the_data_cannot_train_are_left_out(tiny_table, rungs, tmp_pa
 
 def test_a_rung_learns_from_what_the_one_below_says_of_soundscapes(tmp_path, tiny_recipe, monkeypatch, capsys):
     folder = synth(
-        tmp_path / "s", n_classes=3, n_recordings=24, n_recordists=8, n_labelled=0, n_unlabelled=2, n_test=0, seed=1
+        tmp_path / "s", n_classes=3, n_recordings=24, n_recordists=8, n_labelled=0, n_unlabelled=2, n_test=1, seed=1
     )
     plain = Rung(name="plain", recipe=tiny_recipe.with_(duration=5.0, epochs=1))
     taught = Rung(name="taught", recipe=plain.recipe, changes={"pseudo_mix": 1.0, "pseudo_power": 2.0})
