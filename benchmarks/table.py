@@ -94,7 +94,8 @@ def ladder_rows(name: str) -> pd.DataFrame | None:
 def gains(rows: pd.DataFrame) -> pd.DataFrame:
     """The table of a ladder: a built-in rung over the one below it, any other over what it was measured against."""
     over = {rung: part["over"].iloc[-1] for rung, part in rows.groupby("rung")}
-    return ladder_table(rows, over | compared_with([rung for name, rung in RUNGS.items() if name in over]))
+    others = {rung: below for rung, below in over.items() if rung not in RUNGS}
+    return ladder_table(rows, others | compared_with([rung for name, rung in RUNGS.items() if name in over]))
 
 
 def ladders() -> str:

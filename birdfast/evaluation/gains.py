@@ -96,7 +96,7 @@ def _line(name: str, part: pd.DataFrame, over: str | None, seeds: Mapping[str, p
     return {
         "rung": name, "adds": part["adds"].iloc[-1], "n": len(seeds[name]), "score": seeds[name].mean(),
         "spread": seeds[name].std(ddof=1), "over": over or "", "removes": removes, "gain": gain.mean,
-        "error": gain.error, "verdict": gain.verdict, "seconds_per_epoch": part["seconds_per_epoch"].mean(),
+        "error": gain.error, "verdict": gain.verdict, "seconds_per_epoch": part["seconds_per_epoch"].median(),
     }  # fmt: skip
 
 

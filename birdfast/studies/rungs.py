@@ -49,12 +49,13 @@ class Rung:
             raise BirdfastError(f"the rung {self.name!r}: {error}") from None
 
 
-def _on_small(name: str, adds: str, **changes: Any) -> Rung:
-    return Rung(name=f"small + {name}", adds=adds, recipe="small", changes=changes, over="small")
+def _on_small(name: str, adds: str, *, over: str = "small", **changes: Any) -> Rung:
+    return Rung(name=f"small + {name}", adds=adds, recipe="small", changes=changes, over=over)
 
 
 _SIGMOID = {"activation": "sigmoid"}
-_MULTI = {"task": "multi", "activation": "sigmoid"}
+_EACH = {**_SIGMOID, "label_smoothing": 0.0}  # each class by itself: smoothing would call all absent ones half present
+_MULTI = {"task": "multi", "loss": "bce", "over": "small + bce", **_EACH}
 
 MAIN = [
     Rung(name="baseline", adds="a constant learning rate of 1e-3, no remedy"),
@@ -70,11 +71,11 @@ MAIN = [
 
 TECHNIQUES = [
     _on_small("ce, read by sigmoid", "cross-entropy, read by sigmoid (2024 1st, 2025 1st)", loss="ce", **_SIGMOID),
-    _on_small("bce", "binary cross-entropy", loss="bce", **_SIGMOID),
-    _on_small("focal", "focal loss (Lin et al. 2017)", loss="focal", **_SIGMOID),
-    _on_small("bce_focal", "binary cross-entropy and focal loss", loss="bce_focal", **_SIGMOID),
-    _on_small("asymmetric", "asymmetric loss (Ridnik et al. 2021)", loss="asymmetric", **_SIGMOID),
-    _on_small("soft_auc_bce", "a smooth ROC-AUC and binary cross-entropy", loss="soft_auc_bce", **_SIGMOID),
+    _on_small("bce", "binary cross-entropy", loss="bce", **_EACH),
+    _on_small("focal", "focal loss (Lin et al. 2017)", loss="focal", **_EACH),
+    _on_small("bce_focal", "binary cross-entropy and focal loss", loss="bce_focal", **_EACH),
+    _on_small("asymmetric", "asymmetric loss (Ridnik et al. 2021)", loss="asymmetric", **_EACH),
+    _on_small("soft_auc_bce", "a smooth ROC-AUC and binary cross-entropy", loss="soft_auc_bce", **_EACH),
     _on_small("secondary, masked", "secondary labels left out of the loss (2024 3rd)", secondary="mask", **_MULTI),
     _on_small("secondary, 0.5", "secondary labels as targets of 0.5", secondary="weight", **_MULTI),
     _on_small("wave mix", "half the clips mixed as sound, labels united (2023 1st, 2025 1st)", wave_mix=0.5),
@@ -85,16 +86,14 @@ TECHNIQUES = [
     _on_small("sed", "a head that hears where the song is (Kong et al. 2020)", pooling="sed"),
     _on_small("drop path", "stochastic depth of 0.15 (2025 1st)", drop_path=0.15),
     _on_small("ema", "the moving average of the weights", ema=0.99),
-    _on_small("swa", "the mean of the weights of the last half (Izmailov et al. 2018)", swa=0.5),
+    _on_small("constant rate", "a learning rate that neither rises nor falls", schedule="constant"),
+    _on_small("constant rate + swa", "the mean of the weights of the last half (Izmailov et al. 2018)", swa=0.5,
+              schedule="constant", over="small + constant rate"),
     _on_small("body lr", "a tenth of the learning rate below the head", body_lr=0.1),
     _on_small("even sampling", "every species equally often", sampling_power=1.0),
-    _on_small(
-        "soundscapes",
-        "labelled soundscapes: an eighth of a batch, and mixed into half the clips (2026 1st)",
-        soundscape_share=0.125,
-        soundscape_mix=0.5,
-    ),
-]
+    _on_small("soundscapes", "labelled soundscapes: an eighth of a batch, and mixed into half the clips (2026 1st)",
+              soundscape_share=0.125, soundscape_mix=0.5),
+]  # fmt: skip
 
 RUNGS: dict[str, Rung] = {rung.name: rung for rung in (*MAIN, *TECHNIQUES)}
 ALL = "all"
