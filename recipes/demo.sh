@@ -10,7 +10,7 @@ birdfast synth "$out/birdclef" --classes 10 --recordings 180
 birdfast doctor "$out/birdclef"
 
 say "train the improved recipe from ImageNet weights"
-birdfast train "$out/birdclef" --recipe improved --lr auto --epochs 8 --batch-size 16 --out "$out/run"
+birdfast train "$out/birdclef" --recipe improved --lr auto --epochs 16 --batch-size 16 --out "$out/run"
 
 say "evaluate against the truth of the test soundscapes, which training never saw"
 birdfast evaluate "$out/run/birds.safetensors" "$out/birdclef" --out "$out/report"
