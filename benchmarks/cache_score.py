@@ -12,7 +12,7 @@ import sys
 import tempfile
 from typing import Any
 
-from common import SMALL, measure, spread, train
+from common import BATCH, measure, spread, train
 
 from birdfast import bird_dls
 
@@ -23,7 +23,7 @@ def main(source: str, cache_dir: str) -> None:
     """Measure each cache with each seed."""
 
     def run(cache: str, seed: int) -> dict[str, Any]:
-        knobs: dict[str, Any] = {"recipe": "improved", "lr": "auto", "seed": seed, "epochs": EPOCHS, **SMALL}
+        knobs: dict[str, Any] = {"recipe": "improved", "lr": "auto", "seed": seed, "epochs": EPOCHS, **BATCH}
         learn = train(source, **knobs, cache=None if cache == "files" else cache, cache_dir=cache_dir)
         scores = learn.scores(dl=bird_dls(source, **knobs).valid)
         return {"epochs": EPOCHS, **{name: round(scores[name], 4) for name in ("valid_loss", "accuracy", "roc_auc", "cmap")},
