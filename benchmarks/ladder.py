@@ -2,6 +2,7 @@
 
     python benchmarks/ladder.py ladder60 <empty folder for the data> [--rungs NAMES] [--ablate RECIPE] [--seeds 3]
     python benchmarks/ladder.py ladder206 <empty folder for the data>
+    python benchmarks/ladder.py ladder_mini <folder of mini_birdclef>
     python benchmarks/ladder.py backbones <the folder of ladder60> --seeds 1
 
 Rows, table and plot are in a folder of benchmarks/results each; rows that are there are not measured again.
@@ -26,8 +27,9 @@ RANDOM = [
 ]  # fmt: skip
 SIXTY = {"n_classes": 60, "n_recordings": 400, "n_labelled": 8, "n_unlabelled": 12, "n_test": 12}
 
-# data, knobs of every rung, rungs. Hundreds of recordings: batches of 16 give them twice the steps of the default 32.
-SETS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str | Rung]]] = {
+# data to make (None: they are there), knobs of every rung, rungs. Hundreds of recordings: batches of 16 give them twice the steps of the default 32.
+SETS: dict[str, tuple[dict[str, Any] | None, dict[str, Any], list[str | Rung]]] = {
+    "ladder_mini": (None, {"epochs": 10, "batch_size": 16}, [ALL]),
     "ladder60": (SIXTY, {"epochs": 12, "batch_size": 16}, [ALL]),
     "backbones": (SIXTY, {"epochs": 6, "batch_size": 16}, [*RANDOM]),
     "ladder206": (
@@ -46,12 +48,13 @@ def main() -> None:
     parser.add_argument("--rungs", type=split_names)
     parser.add_argument("--ablate")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--cache", type=Path, help="folder of the decoded waveforms; beside the data unless given")
     asked = parser.parse_args()
     data, knobs, rungs = SETS[asked.set]
-    if not (asked.folder / "synth.json").exists():
+    if data and not (asked.folder / "synth.json").exists():
         synth(asked.folder, **data, seed=0)
     chosen = ablation(asked.ablate) if asked.ablate else asked.rungs or rungs
-    cache = {"cache": "waveform", "cache_dir": asked.folder.parent / f"{asked.folder.name}-cache"}
+    cache = {"cache": "waveform", "cache_dir": asked.cache or asked.folder.parent / f"{asked.folder.name}-cache"}
     command = f"python benchmarks/ladder.py {asked.set} FOLDER"
     done = ladder(asked.folder, chosen, RESULTS / asked.set, asked.seeds, command=command, **cache, **knobs)
     done.write()

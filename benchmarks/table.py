@@ -17,7 +17,11 @@ from birdfast.studies.rungs import compared_with
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 RECIPES = ["baseline", "improved", "improved, lr=auto", "small", "first_place"]
-LADDERS = {"ladder60": "60 synthetic species", "ladder206": "206 synthetic species"}
+LADDERS = {
+    "ladder_mini": "mini BirdCLEF (real)",
+    "ladder60": "60 synthetic species",
+    "ladder206": "206 synthetic species",
+}
 SYNTH = {
     "accuracy": "accuracy",
     "roc_auc": "macro ROC-AUC",
