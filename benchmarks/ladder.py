@@ -27,7 +27,8 @@ RANDOM = [
 ]  # fmt: skip
 SIXTY = {"n_classes": 60, "n_recordings": 400, "n_labelled": 8, "n_unlabelled": 12, "n_test": 12}
 
-# data to make (None: they are there), knobs of every rung, rungs. Hundreds of recordings: batches of 16 give them twice the steps of the default 32.
+# Data to make (None: they are there), knobs of every rung, rungs. Hundreds of recordings: batches of 16 give them twice
+# the steps of the default 32.
 SETS: dict[str, tuple[dict[str, Any] | None, dict[str, Any], list[str | Rung]]] = {
     "ladder_mini": (None, {"epochs": 10, "batch_size": 16}, [ALL]),
     "ladder60": (SIXTY, {"epochs": 12, "batch_size": 16}, [ALL]),
