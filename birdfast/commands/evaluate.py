@@ -123,8 +123,8 @@ def evaluate(
         an ensemble, by `blend` and `weights` as of :class:`~birdfast.inference.ensemble.Ensemble`.
     source
         A solution.csv; a BirdCLEF folder, of which the test soundscapes are scored where it has a solution.csv, else
-        its labelled soundscapes; Raven or Audacity labels, of which each window has the species of all annotations of
-        which it holds 0.25 s or more (or half of a shorter one); else recordings with labels, whose windows are averaged.
+        its labelled soundscapes; Raven or Audacity labels, of which each window has the species of all annotations that
+        reach into it; else recordings with labels, whose windows are averaged.
     truth
         A csv of soundscape labels, or a solution, for the soundscapes in `source`.
     fold
