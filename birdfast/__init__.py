@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 # Loaded when first asked for: importing birdfast imports neither torch nor fastai.
 _PUBLIC = {
     "birdfast.commands.budget": ["budget"],
+    "birdfast.commands.evaluate": ["evaluate"],
     "birdfast.errors": ["BirdfastError"],
     "birdfast.evaluation.blending": ["blend_weights"],
     "birdfast.evaluation.calibration": ["fit_calibration"],

@@ -26,7 +26,7 @@ parser.add_argument("data", nargs="?", help="BirdCLEF folder, folder per species
 parser.add_argument("--out", type=Path, default=Path("runs/pseudo_labels"))
 parser.add_argument("--soundscapes", type=Path, help="folder of unlabelled soundscapes; the data's own unless given")
 parser.add_argument("--recipe", default="improved", help="of teachers and students")
-parser.add_argument("--rounds", type=int, default=3, help="at most: a round that does not help is the last")
+parser.add_argument("--rounds", type=int, default=3, help="at most; one that does not help is not kept")
 parser.add_argument("--folds", type=int, nargs="+", help="two or more; all of them unless given")
 parser.add_argument("--lr", default="auto", help="peak learning rate; auto: what lr_find suggests")
 parser.add_argument("--epochs", type=int, default=15)

@@ -1,4 +1,6 @@
 import dataclasses
+import json
+from pathlib import Path
 
 import pytest
 
@@ -103,3 +105,22 @@ def test_steps_of_an_epoch_and_the_batch_that_gives_enough(n_clips, batch_size, 
     assert epoch_steps(n_clips, batch_size) == (text, smaller)
     if smaller and n_clips >= 16:
         assert n_clips // smaller >= FEW_STEPS
+
+
+PAGE = Path(__file__).parent.parent / "docs" / "recipe.md"
+
+
+def test_the_page_names_every_knob_with_its_default():
+    knobs = {f.name: f.default for f in dataclasses.fields(Recipe) if f.name != "name"}
+    rows = [line.split(" | ") for line in PAGE.read_text().split("## All knobs")[1].splitlines() if line[:3] == "| `"]
+    assert {row[0].strip("|` "): row[1] for row in rows} == {name: f"`{json.dumps(v)}`" for name, v in knobs.items()}
+    assert all(row[2].strip(" |") for row in rows)
+
+
+def test_the_page_says_how_the_presets_differ():
+    values = {f.name: [getattr(r, f.name) for r in RECIPES.values()] for f in dataclasses.fields(Recipe)}
+    differ = {name: row for name, row in values.items() if name != "name" and set(row) != {getattr(Recipe(), name)}}
+    table = PAGE.read_text().split("## Presets")[1].split("## All knobs")[0].splitlines()
+    written = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in table if line[:3] == "| `"]
+    assert {row[0]: row[1:] for row in written} == {name: [json.dumps(v) for v in row] for name, row in differ.items()}
+    assert "| | " + " | ".join(f"`{name}`" for name in RECIPES) + " |" in table

@@ -78,7 +78,9 @@ def _labelled(windows: pd.DataFrame, where: Path) -> Truth:
 
 
 def annotated_truth(annotations: pd.DataFrame, *, window: float, what: str) -> Truth:
-    """Of each window of annotated recordings, the species of all annotations that reach into it; none: no call.
+    """Of each window of annotated recordings, the species of which it holds `_HEARD` s of an annotation or more.
+
+    Of an annotation shorter than twice that, half is enough. A window without any holds no call.
 
     Parameters
     ----------

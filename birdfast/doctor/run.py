@@ -21,6 +21,7 @@ TINY = 50  # validation recordings below which a few more or less decide
 BY_CHANCE = 0.05  # probability from which a result is no evidence
 FALLS = 0.05  # share by which a loss must fall to count as falling
 SUFFIX = "-2"  # of the folder for another try
+STUDY = "study.json"  # in the folder of train_folds, beside its runs
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,11 @@ class Run:
         return " ".join([f"birdfast train {self.source} --recipe {recipe}", *options, f"--out {out}"])
 
     def go_on(self, epochs: int) -> str:
-        """The command that continues this run."""
+        """The command that continues this run; of a study, whose folder keeps to its recipe, one for all folds anew."""
+        study = self.folder.parent
+        if (study / STUDY).is_file():
+            recipe, out = shlex.quote(str(self.folder / "recipe.toml")), shlex.quote(f"{study}{SUFFIX}")
+            return f"birdfast folds {self.source} --recipe {recipe} --set epochs={epochs} --out {out}"
         return f"birdfast train {self.source} --out {shlex.quote(str(self.folder))} --resume --epochs {epochs}"
 
 

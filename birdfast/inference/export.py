@@ -169,7 +169,7 @@ def _settings(logmel: nn.Module) -> dict[str, Any]:
 
 def write_onnx(bundle: Shippable, path: Path) -> Path:
     """The graph of a bundle, its description in the metadata, sealed."""
-    _need("onnx", "ONNX", "onnx")
+    _need("onnx", "ONNX", "onnx onnxruntime")
     import onnx
 
     example = torch.zeros(2, bundle.recipe.n_samples)
@@ -199,7 +199,7 @@ def describe(model: Any, bundle: Shippable) -> None:
 
 def write_openvino(bundle: Shippable, onnx_path: Path, path: Path) -> Path:
     """OpenVINO IR of an ONNX graph: `path` and its ``.bin``, in fp32."""
-    _need("openvino", "OpenVINO", "openvino")
+    _need("openvino", "OpenVINO", "onnx openvino")
     import openvino
 
     model = openvino.convert_model(str(onnx_path))
@@ -218,8 +218,8 @@ def save_ir(model: Any, bundle: Shippable, path: Path, *, half: bool = False) ->
     seal(path, path.with_suffix(".bin"))
 
 
-def _need(module: str, what: str, extra: str) -> None:
+def _need(module: str, what: str, packages: str) -> None:
     from importlib.util import find_spec
 
     if find_spec(module) is None:
-        raise BirdfastError(f"writing {what} needs the package {module}: pip install 'birdfast[{extra}]'")
+        raise BirdfastError(f"writing {what} needs the package {module}: pip install {packages}")

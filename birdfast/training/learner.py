@@ -261,7 +261,7 @@ def import_distributed():
     try:
         return importlib.import_module("birdfast.training.distributed")
     except (ImportError, NameError) as error:  # fastai's module fails by name where Accelerate is missing
-        raise BirdfastError("training on several devices needs Accelerate: pip install 'birdfast[multi]'") from error
+        raise BirdfastError("training on several devices needs Accelerate: pip install accelerate") from error
 
 
 def _recipe_callbacks(recipe):

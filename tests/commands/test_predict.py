@@ -78,5 +78,5 @@ def test_other_options_of_the_view(model, calibration, tiny_recipe):
 def test_a_model_without_calibration(tiny_recipe, tmp_path):
     net = create_model(tiny_recipe, 3, weights="random").eval()
     bare = save_bundle(Bundle(net, LogMel.from_recipe(tiny_recipe), CLASSES, tiny_recipe), tmp_path / "b.safetensors")
-    with pytest.raises(BirdfastError, match="carries no calibration: train it anew"):
+    with pytest.raises(BirdfastError, match="carries no calibration, which birdfast train alone stores"):
         make_view(ViewOptions(calibrate=True), [bare], None)

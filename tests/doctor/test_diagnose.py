@@ -54,6 +54,14 @@ def test_a_run_that_learned(run):
     assert {f.status for f in report.findings} == {"ok"}, report.text()
 
 
+def test_a_fold_of_a_study_goes_on_with_all_folds(run, tmp_path):
+    (tmp_path / "study.json").write_text("{}")
+    settled = 1 - 0.5 * np.exp(-np.arange(EPOCHS))
+    report = run(FALLING, FALLING + 0.2, 0.7 * settled, 0.95 * settled)
+    study = f"'{tmp_path / 'my run' / 'recipe.toml'}' --set epochs=20 --out {tmp_path}-2"
+    assert report["advice"].remedy == f"birdfast folds data/birds --recipe {study}"
+
+
 def test_a_run_that_still_rises(run):
     report = run(FALLING, FALLING + 0.2, line(0.01, 0.4), line(0.5, 0.9))
     assert report["plateau"].status == "warn"

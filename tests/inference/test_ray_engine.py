@@ -57,5 +57,5 @@ def test_without_ray_the_remedy_is_named(tiny_recipe, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     model = save_bundle(make_bundle(tiny_recipe), tmp_path / "birds.safetensors")
     write(tmp_path / "a.wav", 2, 0)
-    with pytest.raises(BirdfastError, match=r"pip install 'birdfast\[ray\]'"):
+    with pytest.raises(BirdfastError, match=r"pip install 'ray\[data\]'"):
         predict_into(tmp_path / "out", [model], tmp_path / "a.wav", engine="ray", progress=False)

@@ -1,0 +1,48 @@
+"""What the pages tell people to type: commands that parse, names that are public, links that lead somewhere."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+import birdfast
+from birdfast.cli import app
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), flags=re.DOTALL)
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The words after `birdfast` of each line of the page's shell blocks."""
+    lines = [shlex.split(line, comments=True) for block in blocks(page, "sh") for line in block.splitlines()]
+    return [words[words.index("birdfast") + 1 :] for words in lines if "birdfast" in words]
+
+
+TYPED = [(page.name, words) for page in PAGES for words in commands(page)]
+
+
+@pytest.mark.parametrize(("page", "words"), TYPED, ids=[f"{page}: {' '.join(words)[:60]}" for page, words in TYPED])
+def test_every_command_parses(page, words):
+    typer.main.get_command(app).commands[words[0]].make_context(words[0], words[1:])
+
+
+def test_a_wrong_option_would_be_found():
+    with pytest.raises(Exception, match="--no-such-option"):
+        typer.main.get_command(app).commands["train"].make_context("train", ["data", "--no-such-option"])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_imported_names_are_public_and_links_lead_somewhere(page):
+    imports = re.findall(
+        r"^from birdfast import (.+?)(?:  #.*)?$", "\n".join(blocks(page, "python")), flags=re.MULTILINE
+    )
+    names = {name.strip(" ()") for line in imports for name in line.split(",")}
+    assert names <= set(birdfast.__all__)
+    links = re.findall(r"\]\((?!http)([^)#]+)(?:#[^)]*)?\)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
