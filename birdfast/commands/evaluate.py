@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from birdfast.commands.heard import held_out, recipes_of
 from birdfast.commands.models import find_predictor
 from birdfast.commands.tables import save_plot, write_tables
 from birdfast.commands.truth import ANNOTATED, annotated_truth, read_truth, scores_against
@@ -123,8 +124,9 @@ def evaluate(
         an ensemble, by `blend` and `weights` as of :class:`~birdfast.inference.ensemble.Ensemble`.
     source
         A solution.csv; a BirdCLEF folder, of which the test soundscapes are scored where it has a solution.csv, else
-        its labelled soundscapes; Raven or Audacity labels, of which each window has the species of all annotations that
-        reach into it; else recordings with labels, whose windows are averaged.
+        its labelled soundscapes, without those that the model was trained on by its recipe; Raven or Audacity labels,
+        of which each window has the species of all annotations that reach into it, by 0.25 s or half of a shorter one;
+        else recordings with labels, whose windows are averaged.
     truth
         A csv of soundscape labels, or a solution, for the soundscapes in `source`.
     fold
@@ -147,6 +149,9 @@ def evaluate(
         return Evaluation(what, sides.targets, sides.probabilities, sides.classes, rows=sides.rows)
     predictor = find_predictor(models, batch_size=batch_size, workers=workers, blend=blend, weights=weights)
     known = read_truth(source, truth, columns=columns) if fold is None else None
+    if known is not None and not known.complete:
+        own = truth is None and Path(source).suffix != ".csv"
+        known = held_out(known, recipes_of(predictor.engine), read_source(source) if own else None)
     if known is not None:
         what, sides = known.what, window_scores(predictor, known, post=post)
     else:

@@ -60,7 +60,8 @@ def evaluate(
     """Score a model, several as one, or a csv that they wrote, against what is known.
 
     A BirdCLEF folder is scored by the truth of its test soundscapes (solution.csv) if it has one, else by its labelled
-    soundscapes; any other source by its recordings, windows averaged. What was scored is the first line of the answer.
+    soundscapes that the model was not trained on; any other source by its recordings, windows averaged. What was scored is
+    the first line of the answer.
 
     Example: `birdfast evaluate runs/first data/birdclef --out report`
     """
