@@ -23,6 +23,7 @@ from birdfast.commands.arguments import (
     File,
     FoldColumn,
     Label,
+    PseudoLabels,
     SourceArg,
     Workers,
 )
@@ -156,6 +157,7 @@ def train(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KNOB=VALUE", help="Any other knob", rich_help_panel=KNOBS)
     ] = None,
+    pseudo: PseudoLabels = None,
     workers: Workers = None,
     cache: Cache = None,
     cache_dir: CacheDir = Path("cache"),
@@ -181,12 +183,13 @@ def train(
     folder = out or default_out(source, named)
     wanted = resumed_recipe(folder, recipe, knobs) if resume else named
     columns = read_columns(file, label, author, fold_column, audio_root)
-    cached = {"cache": cache, "cache_dir": str(cache_dir)} if cache else {}
+    more = {"cache": cache, "cache_dir": str(cache_dir)} if cache else {}
+    more |= {"pseudo": str(pseudo)} if pseudo else {}
     try:
         how = {"resume": resume, "export": export, "num_workers": workers}
-        summary = train_run(source, wanted, folder, columns=columns, **how, **cached)  # type: ignore[arg-type]
+        summary = train_run(source, wanted, folder, columns=columns, **how, **more)  # type: ignore[arg-type]
     except KeyboardInterrupt:
-        chosen = cached | ({"export": export} if export != "last" else {})
+        chosen = more | ({"export": export} if export != "last" else {})
         typer.echo(f"\nbirdfast: stopped{how_to_resume(source, columns, folder, chosen)}", err=True)
         raise typer.Exit(INTERRUPTED) from None
     if not summary:

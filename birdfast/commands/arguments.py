@@ -45,6 +45,10 @@ Cache = Annotated[
     typer.Option("--cache", help="waveform: decode each recording once, or spectrogram", rich_help_panel=MACHINE),
 ]
 CacheDir = Annotated[Path, typer.Option("--cache-dir", help="Folder of the caches", rich_help_panel=MACHINE)]
+PseudoLabels = Annotated[
+    Path | None,
+    typer.Option("--pseudo", help="Parquet of pseudo-labels, as birdfast pseudo writes; the recipe needs pseudo_mix"),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON on standard output, and nothing else there")]
 Shift = Annotated[
     float,

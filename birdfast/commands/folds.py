@@ -16,6 +16,7 @@ from birdfast.commands.arguments import (
     File,
     FoldColumn,
     Label,
+    PseudoLabels,
     SourceArg,
     Workers,
 )
@@ -36,6 +37,7 @@ def folds(
     recipe: RecipeName = "improved",
     folds: FoldList = None,
     set_: Set = None,
+    pseudo: PseudoLabels = None,
     workers: Workers = None,
     cache: Cache = None,
     cache_dir: CacheDir = Path("cache"),
@@ -57,7 +59,9 @@ def folds(
     named = get_recipe(recipe, **read_knobs({}, set_ or []))
     cached: dict[str, Any] = {"cache": cache, "cache_dir": cache_dir} if cache else {}
     try:
-        study = train_folds(source, named, out, read_folds(folds), columns=columns, num_workers=workers, **cached)
+        study = train_folds(
+            source, named, out, read_folds(folds), columns=columns, pseudo=pseudo, num_workers=workers, **cached
+        )
     except KeyboardInterrupt:
         typer.echo(f"\nbirdfast: stopped; the epochs that ended are kept in {out}, the same command goes on", err=True)
         raise typer.Exit(INTERRUPTED) from None

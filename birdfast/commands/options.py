@@ -86,9 +86,9 @@ def resumed_recipe(out: Path, recipe: str | None, knobs: Mapping[str, Any]) -> R
     return stored.with_(epochs=knobs.get("epochs", stored.epochs))
 
 
-def how_to_resume(source: str, columns: Mapping[str, Any], out: Path, cache: Mapping[str, Any] | None = None) -> str:
-    """What to type to go on with the run in `out`, with the options of its `cache`; empty if it has not begun."""
+def how_to_resume(source: str, columns: Mapping[str, Any], out: Path, more: Mapping[str, Any] | None = None) -> str:
+    """What to type to go on with the run in `out`, with `more` of its options; empty if it has not begun."""
     if not (out / RECIPE_FILE).is_file():
         return ""
-    words = f"{source_words(source, {**columns, **(cache or {})})} --out {shlex.quote(str(out))}"
+    words = f"{source_words(source, {**columns, **(more or {})})} --out {shlex.quote(str(out))}"
     return f"; the epochs that ended are kept, go on with: birdfast train {words} --resume"

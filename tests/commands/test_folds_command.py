@@ -1,9 +1,12 @@
 """`birdfast folds`."""
 
+import pandas as pd
+import pytest
 from typer.testing import CliRunner
 
 from birdfast.cli import app
 from birdfast.recipe import Recipe
+from birdfast.training.pools import Pool
 
 
 def test_folds_at_the_shell(tiny_birds, tiny_recipe, tmp_path):
@@ -57,3 +60,28 @@ def test_pseudo_at_the_shell(tiny_birds, tiny_recipe, tmp_path):
         0.4,
         0.75,
     )
+
+
+@pytest.mark.parametrize("command", ["train", "folds"])
+def test_pseudo_labels_train_at_the_shell(tiny_birds, tiny_recipe, tmp_path, command, monkeypatch):
+    def shell(*words):
+        return CliRunner().invoke(app, [str(word) for word in words])
+
+    recipe, sound, labels = tmp_path / "tiny.toml", tmp_path / "soundscape_1.wav", tmp_path / "pseudo.parquet"
+    tiny_recipe.with_(epochs=1, n_folds=3, pseudo_mix=1.0).save(recipe)
+    sound.write_bytes((tiny_birds / "species0" / "0.wav").read_bytes())
+    rows = [(str(sound), start, start + 1.0, 0.9, 0.1, 0.1) for start in (0.0, 1.0)]
+    names = ["path", "start_time", "end_time", "species0", "species1", "species2"]
+    pd.DataFrame(rows, columns=names).to_parquet(labels)
+    drawn, real = [], Pool.draw
+    monkeypatch.setattr(Pool, "draw", lambda pool: drawn.append(pool) or real(pool))
+    words = [command, tiny_birds, "-r", recipe, "--out", tmp_path / "out", "--workers", 0]
+    lacks = shell(*words)
+    assert lacks.exit_code == 1 and "at the shell --pseudo FILE" in lacks.output
+    run = shell(*words, "--pseudo", labels, *(["--folds", "0"] if command == "folds" else []))
+    assert run.exit_code == 0, run.output
+    assert drawn
+    if command == "train":
+        assert f"birdfast train {tiny_birds} --pseudo {labels} " in shell("doctor", tmp_path / "out").output.replace(
+            "\n", " "
+        )
