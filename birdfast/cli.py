@@ -20,10 +20,13 @@ from birdfast.commands.arguments import (
     BackboneWeights,
     Cache,
     CacheDir,
+    Clips,
+    Epochs,
     File,
     FoldColumn,
     Label,
     PseudoLabels,
+    Rate,
     SourceArg,
     Workers,
 )
@@ -147,9 +150,9 @@ def train(
     export: Annotated[
         str, typer.Option(help="Weights to export and score: last, or best (epoch of the highest validation ROC-AUC)")
     ] = "last",
-    lr: Annotated[str | None, typer.Option(help="Peak learning rate, auto or backbone", rich_help_panel=KNOBS)] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the data", rich_help_panel=KNOBS)] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Clips a step", rich_help_panel=KNOBS)] = None,
+    lr: Rate = None,
+    epochs: Epochs = None,
+    batch_size: Clips = None,
     backbone: Backbone = None,
     weights: BackboneWeights = None,
     fold: Annotated[int | None, typer.Option(help="The fold to validate on", rich_help_panel=KNOBS)] = None,

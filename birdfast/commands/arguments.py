@@ -32,6 +32,9 @@ Backbone = Annotated[str | None, typer.Option("--backbone", help="Any timm name"
 BackboneWeights = Annotated[
     str | None, typer.Option("--weights", help="pretrained, random or a file", rich_help_panel=KNOBS)
 ]
+Rate = Annotated[str | None, typer.Option("--lr", help="Peak learning rate, auto or backbone", rich_help_panel=KNOBS)]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the data", rich_help_panel=KNOBS)]
+Clips = Annotated[int | None, typer.Option("--batch-size", help="Clips a step", rich_help_panel=KNOBS)]
 AudioRoot = Annotated[
     str | None,
     typer.Option("--audio-root", help="Folder that the file names are relative to", rich_help_panel=COLUMNS),
@@ -40,6 +43,7 @@ BatchSize = Annotated[int, typer.Option(min=1, help="Windows a pass of the model
 Workers = Annotated[
     int | None, typer.Option("--workers", min=0, help="Processes (train) or threads that read", rich_help_panel=MACHINE)
 ]
+Threads = Annotated[int | None, typer.Option("--workers", min=1, help="Threads that decode", rich_help_panel=MACHINE)]
 Cache = Annotated[
     str | None,
     typer.Option("--cache", help="waveform: decode each recording once, or spectrogram", rich_help_panel=MACHINE),

@@ -20,8 +20,8 @@ from birdfast.commands.arguments import (
     Smooth,
     SmoothGroup,
     Taxonomy,
+    Threads,
     Weights,
-    Workers,
 )
 from birdfast.commands.options import read_columns
 from birdfast.commands.shell import listing, score_lines
@@ -50,7 +50,7 @@ def evaluate(
     blend: Blend = "mean",
     weights: Weights = None,
     batch_size: BatchSize = 16,
-    workers: Workers = None,
+    workers: Threads = None,
     file: File = None,
     label: Label = None,
     author: Author = None,

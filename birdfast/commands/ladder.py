@@ -13,6 +13,7 @@ from birdfast.commands.arguments import (
     Author,
     Cache,
     CacheDir,
+    Epochs,
     File,
     FoldColumn,
     Label,
@@ -37,7 +38,7 @@ def ladder(
     score: Annotated[
         str | None, typer.Option(help="What decides: soundscape_roc_auc, roc_auc, accuracy or rare_accuracy")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the data", rich_help_panel=KNOBS)] = None,
+    epochs: Epochs = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KNOB=VALUE", help="Any other knob", rich_help_panel=KNOBS)
     ] = None,

@@ -108,7 +108,8 @@ def find_soundscapes(folder: str | Path, *, dry_run: str | Path | None = None) -
             return found
     looked = dry_run if dry_run is not None else " and ".join(str(place) for place in beside)
     raise BirdfastError(
-        f"{folder} holds no recordings, nor does {looked}: give dry_run=<a folder of soundscapes> to try it out"
+        f"{folder} holds no recordings, nor does {looked}: name a folder with soundscapes, or in Python "
+        "give dry_run=<a folder of soundscapes> to try it out"
     )
 
 
