@@ -36,6 +36,7 @@ from birdfast.commands.ladder import ladder
 from birdfast.commands.options import (
     default_out,
     how_to_resume,
+    read_cache,
     read_columns,
     read_knobs,
     read_lr,
@@ -163,7 +164,7 @@ def train(
     pseudo: PseudoLabels = None,
     workers: Workers = None,
     cache: Cache = None,
-    cache_dir: CacheDir = Path("cache"),
+    cache_dir: CacheDir = None,
     file: File = None,
     label: Label = None,
     author: Author = None,
@@ -186,7 +187,7 @@ def train(
     folder = out or default_out(source, named)
     wanted = resumed_recipe(folder, recipe, knobs) if resume else named
     columns = read_columns(file, label, author, fold_column, audio_root)
-    more = {"cache": cache, "cache_dir": str(cache_dir)} if cache else {}
+    more = read_cache(cache, cache_dir)
     more |= {"pseudo": str(pseudo)} if pseudo else {}
     try:
         how = {"resume": resume, "export": export, "num_workers": workers}

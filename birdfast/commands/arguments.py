@@ -48,7 +48,9 @@ Cache = Annotated[
     str | None,
     typer.Option("--cache", help="waveform: decode each recording once, or spectrogram", rich_help_panel=MACHINE),
 ]
-CacheDir = Annotated[Path, typer.Option("--cache-dir", help="Folder of the caches", rich_help_panel=MACHINE)]
+CacheDir = Annotated[
+    Path | None, typer.Option("--cache-dir", help="Folder of the caches; cache unless given", rich_help_panel=MACHINE)
+]
 PseudoLabels = Annotated[
     Path | None,
     typer.Option("--pseudo", help="Parquet of pseudo-labels, as birdfast pseudo writes; the recipe needs pseudo_mix"),

@@ -30,6 +30,8 @@ from birdfast.recordings.no_call import with_no_call
 from birdfast.recordings.tables import Source, read_source
 from birdfast.studies.windows import Sides, window_scores
 
+BATCH = 16  # windows a pass of the model
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -112,7 +114,7 @@ def evaluate(
     post: PostProcess | None = None,
     blend: str = "mean",
     weights: Sequence[float] | None = None,
-    batch_size: int = 16,
+    batch_size: int = BATCH,
     workers: int | None = None,
 ) -> Evaluation:
     """Score a model, or scores that were written before, against what is known.
@@ -141,10 +143,13 @@ def evaluate(
     """
     models = [model] if isinstance(model, (str, Path)) else list(model)
     if Path(models[0]).suffix == ".csv":
-        if post or len(models) > 1:
+        if post or len(models) > 1 or blend != "mean" or weights is not None:
             raise BirdfastError(
                 f"{models[0]} holds scores: post-process and blend where they are made, in birdfast predict"
             )
+        given = {"fold": fold is not None, "workers": workers is not None, "batch-size": batch_size != BATCH}
+        if dropped := [f"--{name}" for name, there in given.items() if there]:
+            raise BirdfastError(f"{models[0]} holds scores, no model: leave out {', '.join(dropped)}")
         what, sides = scores_against(Path(models[0]), Path(truth or source), columns=columns)
         return Evaluation(what, sides.targets, sides.probabilities, sides.classes, rows=sides.rows)
     predictor = find_predictor(models, batch_size=batch_size, workers=workers, blend=blend, weights=weights)

@@ -26,7 +26,7 @@ from birdfast.commands.arguments import (
     SourceArg,
     Workers,
 )
-from birdfast.commands.options import read_columns, read_knobs, read_lr
+from birdfast.commands.options import read_cache, read_columns, read_knobs, read_lr
 from birdfast.commands.shell import INTERRUPTED, score_lines
 from birdfast.errors import BirdfastError
 from birdfast.recipe import get_recipe
@@ -53,7 +53,7 @@ def folds(
     pseudo: PseudoLabels = None,
     workers: Workers = None,
     cache: Cache = None,
-    cache_dir: CacheDir = Path("cache"),
+    cache_dir: CacheDir = None,
     file: File = None,
     label: Label = None,
     author: Author = None,
@@ -71,7 +71,7 @@ def folds(
     columns = read_columns(file, label, author, fold_column, audio_root)
     options = {"lr": read_lr(lr), "epochs": epochs, "batch_size": batch_size, "backbone": backbone, "weights": weights}
     named = get_recipe(recipe, **read_knobs(options, set_ or []))
-    cached: dict[str, Any] = {"cache": cache, "cache_dir": cache_dir} if cache else {}
+    cached: dict[str, Any] = read_cache(cache, cache_dir)
     try:
         study = train_folds(
             source, named, out, read_folds(folds), columns=columns, pseudo=pseudo, num_workers=workers, **cached
@@ -109,7 +109,7 @@ def pseudo(
     set_: Set = None,
     workers: Workers = None,
     cache: Cache = None,
-    cache_dir: CacheDir = Path("cache"),
+    cache_dir: CacheDir = None,
     file: File = None,
     label: Label = None,
     author: Author = None,
@@ -130,8 +130,7 @@ def pseudo(
     how: dict[str, Any] = {"pseudo_how": pseudo_how, "pseudo_mix": pseudo_mix, "pseudo_label_sum": pseudo_label_sum}
     if pseudo_power:
         how["pseudo_power"] = pseudo_power if len(pseudo_power) > 1 else pseudo_power[0]
-    if cache:
-        how |= {"cache": cache, "cache_dir": cache_dir}
+    how |= read_cache(cache, cache_dir)
     try:
         study = pseudo_label(
             source,

@@ -20,7 +20,7 @@ from birdfast.commands.arguments import (
     SourceArg,
     Workers,
 )
-from birdfast.commands.options import read_columns, read_knobs
+from birdfast.commands.options import read_cache, read_columns, read_knobs
 from birdfast.commands.shell import INTERRUPTED, listing
 from birdfast.studies.rungs import MAIN, Rung, ablation, split_names
 
@@ -44,7 +44,7 @@ def ladder(
     ] = None,
     workers: Workers = None,
     cache: Cache = None,
-    cache_dir: CacheDir = Path("cache"),
+    cache_dir: CacheDir = None,
     file: File = None,
     label: Label = None,
     author: Author = None,
@@ -61,7 +61,7 @@ def ladder(
     from birdfast.studies.ladder import ladder as climb
 
     chosen: list[str | Rung] = [*ablation(ablate)] if ablate else [*split_names(rungs)]
-    cached: dict[str, Any] = {"cache": cache, "cache_dir": str(cache_dir)} if cache else {}
+    cached: dict[str, Any] = read_cache(cache, cache_dir)
     try:
         done = climb(
             source, chosen, out, seeds, score=score, num_workers=workers,

@@ -12,6 +12,7 @@ from typing import Any
 from birdfast.errors import BirdfastError
 from birdfast.recipe import Recipe, get_recipe
 
+CACHE_ROOT = "cache"  # as of birdfast.recordings.cache, which is heavy to import
 RECIPE_FILE = "recipe.toml"  # in the folder of a run
 
 
@@ -50,6 +51,13 @@ def read_columns(
     """What :func:`~birdfast.recordings.tables.read_source` is told about a csv: only what was given."""
     options = {"file": file, "label": label, "author": author, "fold": fold, "audio_root": audio_root}
     return {name: value for name, value in options.items() if value is not None}
+
+
+def read_cache(cache: str | None, cache_dir: Path | None) -> dict[str, str]:
+    """The cache to train from, as options; nothing without one."""
+    if cache is None and cache_dir is not None:
+        raise BirdfastError(f"--cache-dir {cache_dir} is the folder of a cache: add --cache waveform, or leave it out")
+    return {} if cache is None else {"cache": cache, "cache_dir": str(cache_dir or CACHE_ROOT)}
 
 
 def source_words(source: str, columns: Mapping[str, Any]) -> str:

@@ -80,10 +80,20 @@ def _read_folder(
     folder: Path, columns: Columns, audio_root: str | Path | None, classes: Sequence[str] | None
 ) -> Source:
     if is_birdclef(folder):
+        _check_unnamed(columns, f"{folder} is a BirdCLEF, whose columns are known")
         return read_birdclef(folder, audio_root=audio_root, classes=classes)
     if annotations := find_annotations(folder):
         return read_annotations(annotations, label=columns.label, audio_root=audio_root, classes=classes)
+    _check_unnamed(columns, f"{folder} is a folder per class, which has no columns")
+    if audio_root is not None:
+        raise BirdfastError(f"{folder} is a folder per class, its files lie there: leave out audio_root={audio_root!s}")
     return read_folders(folder, classes=classes)
+
+
+def _check_unnamed(columns: Columns, why: str) -> None:
+    """Refuse names of columns where none are looked for."""
+    if named := [f"{name}={column!r}" for name, column in vars(columns).items() if column is not None]:
+        raise BirdfastError(f"{why}: leave out {', '.join(named)}, or give a csv of your own")
 
 
 def read_csv(

@@ -13,11 +13,14 @@ def test_folds_at_the_shell(tiny_birds, tiny_recipe, tmp_path):
     recipe = tmp_path / "tiny.toml"
     tiny_recipe.with_(epochs=1).save(recipe)
     words = ["folds", tiny_birds, "--recipe", recipe, "--out", tmp_path / "study", "--set", "n_folds=3"]
+    words += ["--lr", "2e-3", "--batch-size", 4, "--backbone", "test_efficientnet", "--weights", "random"]
     run = CliRunner().invoke(app, [*map(str, words), "--folds", "0,2", "--workers", "0"])
     assert run.exit_code == 0, run.output
     assert "2 folds, 20 rows" in run.stdout
     assert "macro ROC-AUC" in run.stdout
     assert {p.name for p in (tmp_path / "study").glob("fold*")} == {"fold0", "fold2"}
+    made = Recipe.load(tmp_path / "study" / "fold2" / "recipe.toml")
+    assert (made.lr, made.batch_size, made.fold) == (2e-3, 4, 2)
     wrong = CliRunner().invoke(app, [*map(str, words), "--folds", "zero"])
     assert wrong.exit_code == 1
     assert "as in --folds 0,1, not 'zero'" in wrong.output
@@ -49,11 +52,25 @@ def test_pseudo_at_the_shell(tiny_birds, tiny_recipe, tmp_path):
         "--workers",
         0,
     ]
-    more = ["--rounds", 1, "--pseudo-how", "substitute", "--pseudo-power", 1.2, "--pseudo-mix", 0.4]
+    more = [
+        "--lr",
+        "2e-3",
+        "--epochs",
+        1,
+        "--rounds",
+        1,
+        "--pseudo-how",
+        "substitute",
+        "--pseudo-power",
+        1.2,
+        "--pseudo-mix",
+        0.4,
+    ]
     run = CliRunner().invoke(app, [str(word) for word in [*words, *more]])
     assert run.exit_code == 0, run.output
     assert "round" in run.stdout
     made = Recipe.load(tmp_path / "study" / "round1" / "fold0" / "recipe.toml")
+    assert made.lr == 2e-3
     assert (made.pseudo_how, made.pseudo_power, made.pseudo_mix, made.pseudo_label_sum) == (
         "substitute",
         1.2,
