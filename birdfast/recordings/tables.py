@@ -9,13 +9,13 @@ import pandas as pd
 
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
-from birdfast.recordings.annotations import find_annotations, read_annotations, read_audacity, read_raven
+from birdfast.recordings.annotations import find_annotations, read_annotations
 from birdfast.recordings.audio import AUDIO_SUFFIXES, NEEDS_FFMPEG, list_audio_files
 from birdfast.recordings.birdclef import find_birdclef, is_birdclef, read_birdclef
 from birdfast.recordings.columns import Columns, as_text, find_columns, rename, tidy
 from birdfast.recordings.source import Source, make_source
 
-__all__ = ["Source", "read_audacity", "read_csv", "read_folders", "read_raven", "read_source", "read_table"]
+__all__ = ["Source", "read_folders", "read_source", "read_table"]
 
 _TABLES = (".csv", ".tsv")
 
@@ -94,13 +94,6 @@ def _check_unnamed(columns: Columns, why: str) -> None:
     """Refuse names of columns where none are looked for."""
     if named := [f"{name}={column!r}" for name, column in vars(columns).items() if column is not None]:
         raise BirdfastError(f"{why}: leave out {', '.join(named)}, or give a csv of your own")
-
-
-def read_csv(
-    csv: str | Path, *, audio_root: str | Path | None = None, classes: Sequence[str] | None = None, **columns: str
-) -> Source:
-    """Read a csv (or tsv) of recordings; `columns` as in :func:`read_source`. Labels stay the text they are."""
-    return _read_csv(Path(csv), Columns(**columns), audio_root, classes)
 
 
 def _read_csv(path: Path, columns: Columns, audio_root: str | Path | None, classes: Sequence[str] | None) -> Source:
