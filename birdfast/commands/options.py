@@ -12,7 +12,6 @@ from typing import Any
 from birdfast.errors import BirdfastError
 from birdfast.recipe import Recipe, get_recipe
 
-CACHE_ROOT = "cache"  # as of birdfast.recordings.cache, which is heavy to import
 RECIPE_FILE = "recipe.toml"  # in the folder of a run
 
 
@@ -57,7 +56,11 @@ def read_cache(cache: str | None, cache_dir: Path | None) -> dict[str, str]:
     """The cache to train from, as options; nothing without one."""
     if cache is None and cache_dir is not None:
         raise BirdfastError(f"--cache-dir {cache_dir} is the folder of a cache: add --cache waveform, or leave it out")
-    return {} if cache is None else {"cache": cache, "cache_dir": str(cache_dir or CACHE_ROOT)}
+    if cache is None:
+        return {}
+    from birdfast.recordings.cache import CACHE_ROOT
+
+    return {"cache": cache, "cache_dir": str(cache_dir or CACHE_ROOT)}
 
 
 def source_words(source: str, columns: Mapping[str, Any]) -> str:

@@ -14,8 +14,8 @@ from birdfast.inference.writers import replacing
 from birdfast.notes import note
 from birdfast.recordings.audio import get_audio_files, window_starts
 from birdfast.recordings.birdclef import make_row_ids, parse_row_ids
+from birdfast.recordings.soundscapes import WINDOW
 
-WINDOW = 5.0  # s that one row of a submission stands for, in every BirdCLEF
 _DRY_RUN_FOLDERS = ("train_soundscapes", "unlabeled_soundscapes")
 _DRY_RUN_FILES = 2
 _LATER = 2026  # any year since 2023: they share the form <file>_<end>
