@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -41,7 +42,7 @@ def read_source(
         A BirdCLEF folder or its name (looked for below /kaggle/input), a folder with a sub-folder a class, a csv, a
         DataFrame, a Raven or Audacity label file or a folder of them, or a Source (returned as it is).
     file, label, secondary, author, fold, start_time, end_time
-        Names of a csv's, DataFrame's or Raven table's columns, where they are not the common ones; "none" for one that
+        Names of a csv's or DataFrame's columns (`label`: a Raven table's too), where they are not the common ones; "none" for one that
         shall not be read (``fold="none"`` splits anew, whatever the official folds are).
     audio_root
         The folder that file names are relative to; default: the csv's own, for a DataFrame the working directory.
@@ -51,7 +52,7 @@ def read_source(
     Raises
     ------
     BirdfastError
-        Nothing is found, a column is missing, or not one of the files named exists. Single missing files are no error.
+        Nothing is found, a column is missing or named where there are none, or not one of the files named exists. Single missing files are no error.
     """
     columns = Columns(file, label, secondary, author, fold, start_time, end_time)
     if isinstance(source, Source):
@@ -73,6 +74,7 @@ def _read_file(path: Path, columns: Columns, audio_root: str | Path | None, clas
         raise BirdfastError(
             f"{path} is one sound file: give a folder with a sub-folder a class, or a csv with file and label"
         )
+    _check_unnamed(replace(columns, label=None), f"{path} holds annotations, of which label may be named")
     return read_annotations([path], label=columns.label, audio_root=audio_root, classes=classes)
 
 
@@ -83,6 +85,7 @@ def _read_folder(
         _check_unnamed(columns, f"{folder} is a BirdCLEF, whose columns are known")
         return read_birdclef(folder, audio_root=audio_root, classes=classes)
     if annotations := find_annotations(folder):
+        _check_unnamed(replace(columns, label=None), f"{folder} holds annotations, of which label may be named")
         return read_annotations(annotations, label=columns.label, audio_root=audio_root, classes=classes)
     _check_unnamed(columns, f"{folder} is a folder per class, which has no columns")
     if audio_root is not None:
