@@ -42,8 +42,8 @@ def read_source(
         A BirdCLEF folder or its name (looked for below /kaggle/input), a folder with a sub-folder a class, a csv, a
         DataFrame, a Raven or Audacity label file or a folder of them, or a Source (returned as it is).
     file, label, secondary, author, fold, start_time, end_time
-        Names of a csv's or DataFrame's columns (`label`: a Raven table's too), where they are not the common ones; "none" for one that
-        shall not be read (``fold="none"`` splits anew, whatever the official folds are).
+        Names of a csv's or DataFrame's columns (`label`: of a Raven table's, too), where they are not the common ones;
+        "none" for one that shall not be read (``fold="none"`` splits anew, whatever the official folds are).
     audio_root
         The folder that file names are relative to; default: the csv's own, for a DataFrame the working directory.
     classes
@@ -52,7 +52,8 @@ def read_source(
     Raises
     ------
     BirdfastError
-        Nothing is found, a column is missing or named where there are none, or not one of the files named exists. Single missing files are no error.
+        Nothing is found, a column is missing or named where there are none, or not one of the files named exists. Single
+        missing files are no error.
     """
     columns = Columns(file, label, secondary, author, fold, start_time, end_time)
     if isinstance(source, Source):
