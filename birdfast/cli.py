@@ -20,9 +20,13 @@ from birdfast.commands.arguments import (
     BackboneWeights,
     Cache,
     CacheDir,
+    Clips,
+    Epochs,
     File,
     FoldColumn,
     Label,
+    PseudoLabels,
+    Rate,
     SourceArg,
     Workers,
 )
@@ -32,6 +36,7 @@ from birdfast.commands.ladder import ladder
 from birdfast.commands.options import (
     default_out,
     how_to_resume,
+    read_cache,
     read_columns,
     read_knobs,
     read_lr,
@@ -146,9 +151,9 @@ def train(
     export: Annotated[
         str, typer.Option(help="Weights to export and score: last, or best (epoch of the highest validation ROC-AUC)")
     ] = "last",
-    lr: Annotated[str | None, typer.Option(help="Peak learning rate, auto or backbone", rich_help_panel=KNOBS)] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the data", rich_help_panel=KNOBS)] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Clips a step", rich_help_panel=KNOBS)] = None,
+    lr: Rate = None,
+    epochs: Epochs = None,
+    batch_size: Clips = None,
     backbone: Backbone = None,
     weights: BackboneWeights = None,
     fold: Annotated[int | None, typer.Option(help="The fold to validate on", rich_help_panel=KNOBS)] = None,
@@ -156,9 +161,10 @@ def train(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KNOB=VALUE", help="Any other knob", rich_help_panel=KNOBS)
     ] = None,
+    pseudo: PseudoLabels = None,
     workers: Workers = None,
     cache: Cache = None,
-    cache_dir: CacheDir = Path("cache"),
+    cache_dir: CacheDir = None,
     file: File = None,
     label: Label = None,
     author: Author = None,
@@ -181,12 +187,13 @@ def train(
     folder = out or default_out(source, named)
     wanted = resumed_recipe(folder, recipe, knobs) if resume else named
     columns = read_columns(file, label, author, fold_column, audio_root)
-    cached = {"cache": cache, "cache_dir": str(cache_dir)} if cache else {}
+    more = read_cache(cache, cache_dir)
+    more |= {"pseudo": str(pseudo)} if pseudo else {}
     try:
         how = {"resume": resume, "export": export, "num_workers": workers}
-        summary = train_run(source, wanted, folder, columns=columns, **how, **cached)  # type: ignore[arg-type]
+        summary = train_run(source, wanted, folder, columns=columns, **how, **more)  # type: ignore[arg-type]
     except KeyboardInterrupt:
-        chosen = cached | ({"export": export} if export != "last" else {})
+        chosen = more | ({"export": export} if export != "last" else {})
         typer.echo(f"\nbirdfast: stopped{how_to_resume(source, columns, folder, chosen)}", err=True)
         raise typer.Exit(INTERRUPTED) from None
     if not summary:

@@ -1,8 +1,10 @@
 """Imports point one way: the law of the house (CONTRIBUTING.md)."""
 
 import ast
+import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -85,3 +87,19 @@ def test_every_public_name_is_there():
     for name in birdfast.__all__:
         assert getattr(birdfast, name) is not None
     assert set(birdfast.__all__) <= set(dir(birdfast))
+
+
+DOCUMENTS = [PACKAGE.parent / "README.md", *sorted((PACKAGE.parent / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_what_the_documents_import_is_there(document):
+    blocks = re.findall(r"^```python\n(.*?)^```", document.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for node in (node for block in blocks for node in ast.walk(ast.parse(block))):
+        if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == "birdfast":
+            missing = [name.name for name in node.names if not hasattr(import_module(str(node.module)), name.name)]
+            assert not missing, f"{document.name} imports {missing} from {node.module}"
+
+
+def test_names_that_the_documents_speak_of_are_public():
+    assert {"load_ensemble", "read_groups", "create_model"} <= set(birdfast.__all__)

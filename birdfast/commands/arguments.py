@@ -32,6 +32,9 @@ Backbone = Annotated[str | None, typer.Option("--backbone", help="Any timm name"
 BackboneWeights = Annotated[
     str | None, typer.Option("--weights", help="pretrained, random or a file", rich_help_panel=KNOBS)
 ]
+Rate = Annotated[str | None, typer.Option("--lr", help="Peak learning rate, auto or backbone", rich_help_panel=KNOBS)]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the data", rich_help_panel=KNOBS)]
+Clips = Annotated[int | None, typer.Option("--batch-size", help="Clips a step", rich_help_panel=KNOBS)]
 AudioRoot = Annotated[
     str | None,
     typer.Option("--audio-root", help="Folder that the file names are relative to", rich_help_panel=COLUMNS),
@@ -40,11 +43,18 @@ BatchSize = Annotated[int, typer.Option(min=1, help="Windows a pass of the model
 Workers = Annotated[
     int | None, typer.Option("--workers", min=0, help="Processes (train) or threads that read", rich_help_panel=MACHINE)
 ]
+Threads = Annotated[int | None, typer.Option("--workers", min=1, help="Threads that decode", rich_help_panel=MACHINE)]
 Cache = Annotated[
     str | None,
     typer.Option("--cache", help="waveform: decode each recording once, or spectrogram", rich_help_panel=MACHINE),
 ]
-CacheDir = Annotated[Path, typer.Option("--cache-dir", help="Folder of the caches", rich_help_panel=MACHINE)]
+CacheDir = Annotated[
+    Path | None, typer.Option("--cache-dir", help="Folder of the caches; cache unless given", rich_help_panel=MACHINE)
+]
+PseudoLabels = Annotated[
+    Path | None,
+    typer.Option("--pseudo", help="Parquet of pseudo-labels, as birdfast pseudo writes; the recipe needs pseudo_mix"),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON on standard output, and nothing else there")]
 Shift = Annotated[
     float,

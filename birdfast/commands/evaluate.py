@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from birdfast.commands.heard import held_out, recipes_of
 from birdfast.commands.models import find_predictor
 from birdfast.commands.tables import save_plot, write_tables
 from birdfast.commands.truth import ANNOTATED, annotated_truth, read_truth, scores_against
@@ -28,6 +29,8 @@ from birdfast.recordings.folds import split
 from birdfast.recordings.no_call import with_no_call
 from birdfast.recordings.tables import Source, read_source
 from birdfast.studies.windows import Sides, window_scores
+
+BATCH = 16  # windows a pass of the model
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def evaluate(
     post: PostProcess | None = None,
     blend: str = "mean",
     weights: Sequence[float] | None = None,
-    batch_size: int = 16,
+    batch_size: int = BATCH,
     workers: int | None = None,
 ) -> Evaluation:
     """Score a model, or scores that were written before, against what is known.
@@ -123,8 +126,9 @@ def evaluate(
         an ensemble, by `blend` and `weights` as of :class:`~birdfast.inference.ensemble.Ensemble`.
     source
         A solution.csv; a BirdCLEF folder, of which the test soundscapes are scored where it has a solution.csv, else
-        its labelled soundscapes; Raven or Audacity labels, of which each window has the species of all annotations that
-        reach into it; else recordings with labels, whose windows are averaged.
+        its labelled soundscapes, without those that the model was trained on by its recipe; Raven or Audacity labels,
+        of which each window has the species of all annotations that reach into it, by 0.25 s or half of a shorter one;
+        else recordings with labels, whose windows are averaged.
     truth
         A csv of soundscape labels, or a solution, for the soundscapes in `source`.
     fold
@@ -139,14 +143,20 @@ def evaluate(
     """
     models = [model] if isinstance(model, (str, Path)) else list(model)
     if Path(models[0]).suffix == ".csv":
-        if post or len(models) > 1:
+        if post or len(models) > 1 or blend != "mean" or weights is not None:
             raise BirdfastError(
                 f"{models[0]} holds scores: post-process and blend where they are made, in birdfast predict"
             )
+        given = {"fold": fold is not None, "workers": workers is not None, "batch-size": batch_size != BATCH}
+        if dropped := [f"--{name}" for name, there in given.items() if there]:
+            raise BirdfastError(f"{models[0]} holds scores, no model: leave out {', '.join(dropped)}")
         what, sides = scores_against(Path(models[0]), Path(truth or source), columns=columns)
         return Evaluation(what, sides.targets, sides.probabilities, sides.classes, rows=sides.rows)
     predictor = find_predictor(models, batch_size=batch_size, workers=workers, blend=blend, weights=weights)
     known = read_truth(source, truth, columns=columns) if fold is None else None
+    if known is not None and not known.complete:
+        own = truth is None and Path(source).suffix != ".csv"
+        known = held_out(known, recipes_of(predictor.engine), read_source(source) if own else None)
     if known is not None:
         what, sides = known.what, window_scores(predictor, known, post=post)
     else:

@@ -20,8 +20,8 @@ from birdfast.commands.arguments import (
     Smooth,
     SmoothGroup,
     Taxonomy,
+    Threads,
     Weights,
-    Workers,
 )
 from birdfast.commands.options import read_columns
 from birdfast.commands.shell import listing, score_lines
@@ -50,7 +50,7 @@ def evaluate(
     blend: Blend = "mean",
     weights: Weights = None,
     batch_size: BatchSize = 16,
-    workers: Workers = None,
+    workers: Threads = None,
     file: File = None,
     label: Label = None,
     author: Author = None,
@@ -60,7 +60,8 @@ def evaluate(
     """Score a model, several as one, or a csv that they wrote, against what is known.
 
     A BirdCLEF folder is scored by the truth of its test soundscapes (solution.csv) if it has one, else by its labelled
-    soundscapes; any other source by its recordings, windows averaged. What was scored is the first line of the answer.
+    soundscapes that the model was not trained on; any other source by its recordings, windows averaged. What was scored is
+    the first line of the answer.
 
     Example: `birdfast evaluate runs/first data/birdclef --out report`
     """

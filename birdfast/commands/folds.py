@@ -8,18 +8,25 @@ from typing import Annotated, Any
 import typer
 
 from birdfast.commands.arguments import (
+    KNOBS,
     RECIPE_HELP,
     AudioRoot,
     Author,
+    Backbone,
+    BackboneWeights,
     Cache,
     CacheDir,
+    Clips,
+    Epochs,
     File,
     FoldColumn,
     Label,
+    PseudoLabels,
+    Rate,
     SourceArg,
     Workers,
 )
-from birdfast.commands.options import read_columns, read_knobs
+from birdfast.commands.options import read_cache, read_columns, read_knobs, read_lr
 from birdfast.commands.shell import INTERRUPTED, score_lines
 from birdfast.errors import BirdfastError
 from birdfast.recipe import get_recipe
@@ -27,7 +34,9 @@ from birdfast.recipe import get_recipe
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the study; it goes on where it was stopped")]
 RecipeName = Annotated[str, typer.Option("--recipe", "-r", help=RECIPE_HELP)]
 FoldList = Annotated[str | None, typer.Option("--folds", help="Those to train, as 0,1; all unless given")]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="KNOB=VALUE", help="A knob of the recipe")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KNOB=VALUE", help="Any other knob", rich_help_panel=KNOBS)
+]
 
 
 def folds(
@@ -35,10 +44,16 @@ def folds(
     out: Out = Path("runs/folds"),
     recipe: RecipeName = "improved",
     folds: FoldList = None,
+    lr: Rate = None,
+    epochs: Epochs = None,
+    batch_size: Clips = None,
+    backbone: Backbone = None,
+    weights: BackboneWeights = None,
     set_: Set = None,
+    pseudo: PseudoLabels = None,
     workers: Workers = None,
     cache: Cache = None,
-    cache_dir: CacheDir = Path("cache"),
+    cache_dir: CacheDir = None,
     file: File = None,
     label: Label = None,
     author: Author = None,
@@ -49,15 +64,18 @@ def folds(
 
     Killed and typed again, it goes on where it was. The runs are one ensemble: `birdfast predict OUT/fold0 OUT/fold1 ...`
 
-    Example: `birdfast folds data/birdclef --recipe improved --out runs/folds --folds 0,1`
+    Example: `birdfast folds data/birdclef --recipe small --out runs/folds --folds 0,1`
     """
     from birdfast.studies.folds import train_folds
 
     columns = read_columns(file, label, author, fold_column, audio_root)
-    named = get_recipe(recipe, **read_knobs({}, set_ or []))
-    cached: dict[str, Any] = {"cache": cache, "cache_dir": cache_dir} if cache else {}
+    options = {"lr": read_lr(lr), "epochs": epochs, "batch_size": batch_size, "backbone": backbone, "weights": weights}
+    named = get_recipe(recipe, **read_knobs(options, set_ or []))
+    cached: dict[str, Any] = read_cache(cache, cache_dir)
     try:
-        study = train_folds(source, named, out, read_folds(folds), columns=columns, num_workers=workers, **cached)
+        study = train_folds(
+            source, named, out, read_folds(folds), columns=columns, pseudo=pseudo, num_workers=workers, **cached
+        )
     except KeyboardInterrupt:
         typer.echo(f"\nbirdfast: stopped; the epochs that ended are kept in {out}, the same command goes on", err=True)
         raise typer.Exit(INTERRUPTED) from None
@@ -83,10 +101,15 @@ def pseudo(
     ] = None,
     pseudo_label_sum: Annotated[float | None, typer.Option(help="What the labels of a window sum to at most")] = None,
     folds: FoldList = None,
+    lr: Rate = None,
+    epochs: Epochs = None,
+    batch_size: Clips = None,
+    backbone: Backbone = None,
+    weights: BackboneWeights = None,
     set_: Set = None,
     workers: Workers = None,
     cache: Cache = None,
-    cache_dir: CacheDir = Path("cache"),
+    cache_dir: CacheDir = None,
     file: File = None,
     label: Label = None,
     author: Author = None,
@@ -97,17 +120,17 @@ def pseudo(
 
     Killed and typed again, it goes on where it was. No soundscape is labelled by a model that has trained on it.
 
-    Example: `birdfast pseudo data/birdclef --recipe improved --out runs/pseudo --rounds 3`
+    Example: `birdfast pseudo data/birdclef --recipe small --out runs/pseudo --rounds 3`
     """
     from birdfast.studies.pseudo import pseudo_label
 
     columns = read_columns(file, label, author, fold_column, audio_root)
-    named = get_recipe(recipe, **read_knobs({}, set_ or []))
+    options = {"lr": read_lr(lr), "epochs": epochs, "batch_size": batch_size, "backbone": backbone, "weights": weights}
+    named = get_recipe(recipe, **read_knobs(options, set_ or []))
     how: dict[str, Any] = {"pseudo_how": pseudo_how, "pseudo_mix": pseudo_mix, "pseudo_label_sum": pseudo_label_sum}
     if pseudo_power:
         how["pseudo_power"] = pseudo_power if len(pseudo_power) > 1 else pseudo_power[0]
-    if cache:
-        how |= {"cache": cache, "cache_dir": cache_dir}
+    how |= read_cache(cache, cache_dir)
     try:
         study = pseudo_label(
             source,

@@ -13,13 +13,14 @@ from birdfast.commands.arguments import (
     Author,
     Cache,
     CacheDir,
+    Epochs,
     File,
     FoldColumn,
     Label,
     SourceArg,
     Workers,
 )
-from birdfast.commands.options import read_columns, read_knobs
+from birdfast.commands.options import read_cache, read_columns, read_knobs
 from birdfast.commands.shell import INTERRUPTED, listing
 from birdfast.studies.rungs import MAIN, Rung, ablation, split_names
 
@@ -37,13 +38,13 @@ def ladder(
     score: Annotated[
         str | None, typer.Option(help="What decides: soundscape_roc_auc, roc_auc, accuracy or rare_accuracy")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the data", rich_help_panel=KNOBS)] = None,
+    epochs: Epochs = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KNOB=VALUE", help="Any other knob", rich_help_panel=KNOBS)
     ] = None,
     workers: Workers = None,
     cache: Cache = None,
-    cache_dir: CacheDir = Path("cache"),
+    cache_dir: CacheDir = None,
     file: File = None,
     label: Label = None,
     author: Author = None,
@@ -60,7 +61,7 @@ def ladder(
     from birdfast.studies.ladder import ladder as climb
 
     chosen: list[str | Rung] = [*ablation(ablate)] if ablate else [*split_names(rungs)]
-    cached: dict[str, Any] = {"cache": cache, "cache_dir": str(cache_dir)} if cache else {}
+    cached: dict[str, Any] = read_cache(cache, cache_dir)
     try:
         done = climb(
             source, chosen, out, seeds, score=score, num_workers=workers,

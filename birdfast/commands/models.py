@@ -22,13 +22,21 @@ def find_bundle(model: str | Path) -> Path:
     path = Path(model)
     if path.is_dir():
         if not (path / BUNDLE).is_file():
-            resume = ": train it to the end with --resume" if (path / "recipe.toml").is_file() else ""
-            raise BirdfastError(f"{path} holds no {BUNDLE}{resume}")
+            raise BirdfastError(f"{path} holds no {BUNDLE}{_remedy(path)}")
         return path / BUNDLE
     if path.suffix == ".pkl" and path.is_file():
         out = path.with_suffix(".safetensors")
         raise BirdfastError(f"{path} is a pickle: make a bundle of it first, birdfast export {path} {out}")
     return path
+
+
+def _remedy(folder: Path) -> str:
+    """What to do about a folder without a bundle: of a fold, a run, or a whole study."""
+    if (folder / "recipe.toml").is_file():
+        study = (folder.parent / "study.json").is_file()
+        return f": go on with the study in {folder.parent}" if study else ": train it to the end with --resume"
+    bundles = sorted(folder.glob(f"fold*/{BUNDLE}"))
+    return f": it is a study, name its folds: {' '.join(str(file.parent) for file in bundles)}" if bundles else ""
 
 
 def find_predictor(models: str | Path | Sequence[str | Path], **options: Any) -> Any:

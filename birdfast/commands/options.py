@@ -52,6 +52,17 @@ def read_columns(
     return {name: value for name, value in options.items() if value is not None}
 
 
+def read_cache(cache: str | None, cache_dir: Path | None) -> dict[str, str]:
+    """The cache to train from, as options; nothing without one."""
+    if cache is None and cache_dir is not None:
+        raise BirdfastError(f"--cache-dir {cache_dir} is the folder of a cache: add --cache waveform, or leave it out")
+    if cache is None:
+        return {}
+    from birdfast.recordings.cache import CACHE_ROOT
+
+    return {"cache": cache, "cache_dir": str(cache_dir or CACHE_ROOT)}
+
+
 def source_words(source: str, columns: Mapping[str, Any]) -> str:
     """A source and the options that name its columns, as they are typed."""
     flags = {"fold": "fold-column", "audio_root": "audio-root", "cache_dir": "cache-dir"}
@@ -86,9 +97,9 @@ def resumed_recipe(out: Path, recipe: str | None, knobs: Mapping[str, Any]) -> R
     return stored.with_(epochs=knobs.get("epochs", stored.epochs))
 
 
-def how_to_resume(source: str, columns: Mapping[str, Any], out: Path, cache: Mapping[str, Any] | None = None) -> str:
-    """What to type to go on with the run in `out`, with the options of its `cache`; empty if it has not begun."""
+def how_to_resume(source: str, columns: Mapping[str, Any], out: Path, more: Mapping[str, Any] | None = None) -> str:
+    """What to type to go on with the run in `out`, with `more` of its options; empty if it has not begun."""
     if not (out / RECIPE_FILE).is_file():
         return ""
-    words = f"{source_words(source, {**columns, **(cache or {})})} --out {shlex.quote(str(out))}"
+    words = f"{source_words(source, {**columns, **(more or {})})} --out {shlex.quote(str(out))}"
     return f"; the epochs that ended are kept, go on with: birdfast train {words} --resume"

@@ -15,7 +15,7 @@ from birdfast.evaluation import html
 from birdfast.evaluation.levels import JUDGED
 from birdfast.evaluation.report import worst_errors
 from birdfast.inference.writers import replacing
-from birdfast.recordings.audio import AudioError, read_clip
+from birdfast.recordings.audio import MP3_RATES, AudioError, read_clip
 
 if TYPE_CHECKING:
     from birdfast.commands.evaluate import Evaluation
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 PAGE = "index.html"
 CLASSES = 400  # rows of the table of classes on the page; the csv holds all
 _SECONDS = 10.0  # of sound in a card, at most
-_MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 _PLOTS = {
     "reliability.png": "How often a class is present where the model gives it a probability",
     "worst_pairs.png": "What is taken for what",
@@ -118,7 +117,7 @@ def _player(sound: np.ndarray, rate: int) -> tuple[bytes, str]:
     """The sound as loud as can be, as mp3 where that knows the rate."""
     import soundfile
 
-    form = ("MP3", "mpeg") if rate in _MP3_RATES else ("WAV", "wav")
+    form = ("MP3", "mpeg") if rate in MP3_RATES else ("WAV", "wav")
     file = io.BytesIO()
     soundfile.write(file, 0.9 * sound / max(float(np.abs(sound).max()), 1e-6), rate, format=form[0])
     return file.getvalue(), form[1]

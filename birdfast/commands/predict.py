@@ -11,9 +11,10 @@ from typing import Any
 import pandas as pd
 
 from birdfast.commands.models import BUNDLE, find_bundle, find_predictor
-from birdfast.commands.view import ViewOptions, make_view
+from birdfast.commands.view import ViewOptions, make_view, read_number
 from birdfast.errors import BirdfastError
 from birdfast.inference.postprocess import PostProcess
+from birdfast.inference.submission import read_sample, submission_year
 from birdfast.notes import note
 from birdfast.recordings.places import absolute, is_url
 
@@ -89,25 +90,39 @@ def predict(
     bundles, out = [find_bundle(member) for member in members], str(out)
     how, view = how or PredictOptions(), view or ViewOptions()
     if submission is not None:
-        plain = how.step is None and how.last == "pad" and not formats and view == ViewOptions()
-        return _submission(bundles, paths, out, submission, how, plain=plain)
+        plain = how.step is None and how.last == "pad" and not formats and not context
+        plain = plain and view == ViewOptions(threshold=view.threshold)
+        threshold = None if view.threshold is None else read_number(view.threshold)
+        return _submission(bundles, paths, out, submission, how, plain=plain, threshold=threshold)
     if not out.endswith(".csv"):
         return _folder(bundles, paths, out, formats or ("events",), context, how, view)
+    if context:
+        raise BirdfastError(f"--context is of the sound of events, --out {out} takes scores alone: give a folder")
     if formats or view.finds_events:
         raise BirdfastError(f"--out {out} takes scores alone: give a folder for events, labels and sound")
     return _one_csv(bundles, paths, out, how, view)
 
 
 def _submission(
-    models: list[Path], paths: Sequence[str | Path], out: str, sample: str | Path, how: PredictOptions, *, plain: bool
+    models: list[Path],
+    paths: Sequence[str | Path],
+    out: str,
+    sample: str | Path,
+    how: PredictOptions,
+    *,
+    plain: bool,
+    threshold: float | None,
 ) -> str:
     if len(paths) != 1 or not plain or how.engine != "local":
         raise BirdfastError(
             "a submission is made of one folder of soundscapes, in windows and classes that the sample gives: leave out "
-            "--step, --last, --as, --engine, and what chooses species, thresholds or averages"
+            "--step, --last, --as, --context, --engine, and what chooses species, events or averages"
         )
     predictor = find_predictor(models, batch_size=how.batch_size, workers=how.workers, **how.of_ensemble)
-    predictor.submission(paths[0], sample, out, post=how.post)
+    if threshold is not None and submission_year(read_sample(sample)) is None:
+        raise BirdfastError(f"{sample} asks for probabilities, which no threshold changes: leave out --threshold")
+    options = {} if threshold is None else {"threshold": threshold}
+    predictor.submission(paths[0], sample, out, post=how.post, **options)
     _list_errors(predictor.errors, Path(out))
     return ""  # it has said so itself
 

@@ -19,8 +19,8 @@ from birdfast.commands.arguments import (
     Smooth,
     SmoothGroup,
     Taxonomy,
+    Threads,
     Weights,
-    Workers,
 )
 from birdfast.commands.shell import INTERRUPTED
 
@@ -33,8 +33,13 @@ def predict(
         ),
     ],
     out: Annotated[
-        str, typer.Option("--out", "-o", help="A folder or its URL; a .csv for scores alone")
-    ] = "predictions.csv",
+        str | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="A folder or its URL; a .csv for scores alone: predictions.csv unless given, submission.csv of a submission",
+        ),
+    ] = None,
     submission: Annotated[
         Path | None, typer.Option(help="A sample_submission.csv whose rows and columns to fill")
     ] = None,
@@ -61,7 +66,10 @@ def predict(
     ] = None,
     threshold: Annotated[
         str | None,
-        typer.Option(help="A number (0.5), f1 or precision as fitted in training, or a csv", rich_help_panel=EVENTS),
+        typer.Option(
+            help="A number (0.5), f1 or precision as fitted in training, or a csv; of a submission of 2021 or 2022: a number",
+            rich_help_panel=EVENTS,
+        ),
     ] = None,
     top_k: Annotated[
         int | None, typer.Option(help="The K likeliest species of a window", rich_help_panel=EVENTS)
@@ -85,7 +93,7 @@ def predict(
     weights: Weights = None,
     engine: Annotated[str, typer.Option(help="local, or ray for a cluster", rich_help_panel=MACHINE)] = "local",
     batch_size: BatchSize = 4,  # less memory, and as fast on a CPU
-    workers: Workers = None,
+    workers: Threads = None,
 ) -> None:
     """Score recordings of any length, window by window, into a folder: Parquet, events, selection tables, sound.
 
@@ -99,6 +107,7 @@ def predict(
     from birdfast.commands.predict import PredictOptions, ViewOptions, split_words
     from birdfast.commands.predict import predict as score
 
+    out = out or ("predictions.csv" if submission is None else "submission.csv")
     post = read_post(shift, smooth, smooth_group or (), taxonomy, file_top)
     how = PredictOptions(step, last, engine, batch_size, workers, post, blend, read_weights(weights))
     view = ViewOptions(keep, drop, strict, threshold, top_k, gap, merge, calibrate, average)

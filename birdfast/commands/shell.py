@@ -50,7 +50,8 @@ def sentence(error: Exception) -> str | None:
     if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):  # of a pipe typer itself takes care
         return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
     if type(error).__name__ == "OutOfMemoryError":
-        return "the GPU's memory is full: give a smaller --batch-size, and see what else runs there (nvidia-smi)"
+        smaller = "a smaller --batch-size, or --set batch_size=N where there is none"
+        return f"the GPU's memory is full: give {smaller}, and see what else runs there (nvidia-smi)"
     return None
 
 

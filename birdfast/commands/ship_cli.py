@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from birdfast.commands.arguments import BatchSize, Weights, Workers
+from birdfast.commands.arguments import BatchSize, Threads, Weights
 from birdfast.errors import BirdfastError
 
 
@@ -57,7 +57,7 @@ def budget(
         list[Path] | None, typer.Option("--on", help="Soundscapes to measure with; noise is made unless given")
     ] = None,
     batch_size: BatchSize = 16,
-    workers: Workers = None,
+    workers: Threads = None,
 ) -> None:
     """Measure a model here, and say whether a submission with it fits the time limit, and how many such models do.
 

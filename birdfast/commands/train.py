@@ -40,6 +40,7 @@ def train_run(
     device: str | None = None,
     cache: str | None = None,
     cache_dir: str | Path | None = None,
+    pseudo: str | Path | None = None,
 ) -> dict[str, Any]:
     """Train and write everything a run leaves behind into the folder `out`; returns what summary.json holds.
 
@@ -57,8 +58,8 @@ def train_run(
         Go on after the last epoch that ended. Without it, a folder that holds a run is an error.
     export
         Whose weights are exported and scored: "last", or "best" for the epoch of the highest validation ROC-AUC.
-    cache, cache_dir
-        "waveform" or "spectrogram", see :func:`~birdfast.training.dataloaders.bird_dls`.
+    cache, cache_dir, pseudo
+        "waveform" or "spectrogram", and pseudo-labels to mix in, see :func:`~birdfast.training.dataloaders.bird_dls`.
 
     Raises
     ------
@@ -86,14 +87,14 @@ def train_run(
         bad_files = BadFiles(out / "bad_files.jsonl")
         if is_first and not resume:
             Path(bad_files.path).unlink(missing_ok=True)
-        cached = {"cache": cache, "cache_dir": cache_dir}
-        dls = bird_dls(found, recipe, num_workers=num_workers, device=device, bad_files=bad_files, **cached)
+        more = {"cache": cache, "cache_dir": cache_dir, "pseudo": pseudo}
+        dls = bird_dls(found, recipe, num_workers=num_workers, device=device, bad_files=bad_files, **more)
         if resume:
             _check_same_data(out, dls)
         learn = bird_learner(dls, path=out)
         if is_first:
             recipe.save(out / RECIPE)
-            _describe_data(out, dls, source, columns)
+            _describe_data(out, dls, source, columns, pseudo)
         with quiet_unless_watched(learn) as cbs, _shared(learn):
             learn.fit_recipe(run=out, resume=resume, cbs=cbs)
         seconds = _seconds_before(out) + (time.monotonic() - started) * (recipe.epochs > done)
@@ -155,7 +156,9 @@ def _check_same_data(out: Path, dls: Any) -> None:
         note(f"{changed} recordings came or went since the run began")
 
 
-def _describe_data(out: Path, dls: Any, source: Any, columns: Mapping[str, Any] | None) -> None:
+def _describe_data(
+    out: Path, dls: Any, source: Any, columns: Mapping[str, Any] | None, pseudo: str | Path | None
+) -> None:
     """What is trained on, so that the run explains itself while it is going."""
     from birdfast.plots import plot_class_counts
 
@@ -164,6 +167,7 @@ def _describe_data(out: Path, dls: Any, source: Any, columns: Mapping[str, Any] 
     data = {
         "source": str(source),
         "columns": {name: str(value) for name, value in (columns or {}).items()},
+        "pseudo": None if pseudo is None else str(pseudo),
         "layout": dls.source.layout,
         "n_classes": len(dls.vocab),
         "n_train": len(recordings) - n_valid,

@@ -14,13 +14,12 @@ from birdfast.evaluation.report import INDEX
 from birdfast.notes import note
 from birdfast.recordings.audio import get_audio_files, read_headers, window_starts
 from birdfast.recordings.birdclef import find_birdclef, is_birdclef, parse_row_ids, read_soundscape_labels
+from birdfast.recordings.soundscapes import SOLUTION, WINDOW
 from birdfast.recordings.tables import read_source
 from birdfast.studies.windows import Sides, Truth, join
 
-SOLUTION = "solution.csv"
 ANNOTATED = ("Raven", "Audacity")  # layouts of recordings in which a person has marked every call
 _HEARD = 0.25  # s of an annotation that a window must hold for its species to be present there; half of a shorter one
-WINDOW = 5.0  # s that a row of a solution stands for, in every BirdCLEF
 
 
 def read_truth(

@@ -84,16 +84,19 @@ def _thresholds(options: ViewOptions, classes: list[str], calibration: Calibrati
         return calibration.threshold(given, classes, calibrated=options.calibrate)
     if Path(given).is_file():
         return _threshold_file(given, classes)
+    also = f", {' or '.join(TARGETS)}, or a csv with the columns class and threshold"
+    return np.full(len(classes), read_number(given, also))
+
+
+def read_number(given: str, also: str = "") -> float:
+    """A threshold typed as a number; an error names what `also` would do."""
     try:
         value = float(given)
     except ValueError:
         value = -1.0
     if not 0 <= value <= 1:
-        raise BirdfastError(
-            f"--threshold takes a number between 0 and 1, {' or '.join(TARGETS)}, or a csv with the columns class and "
-            f"threshold, not {given!r}"
-        )
-    return np.full(len(classes), value)
+        raise BirdfastError(f"--threshold takes a number between 0 and 1{also}, not {given!r}")
+    return value
 
 
 def _threshold_file(path: str, classes: list[str]) -> np.ndarray:

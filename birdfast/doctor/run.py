@@ -31,7 +31,7 @@ class Run:
     folder: Path
     history: pd.DataFrame
     recipe: Recipe
-    data: dict[str, Any]  # data.json: source, columns, n_classes, n_train, n_valid
+    data: dict[str, Any]  # data.json: source, columns, pseudo, n_classes, n_train, n_valid
     state: dict[str, Any]
 
     def column(self, name: str) -> np.ndarray:
@@ -109,8 +109,9 @@ class Run:
 
     @property
     def source(self) -> str:
-        """The source as it was given to `birdfast train`, with the options that name its columns."""
-        return source_words(str(self.data.get("source", "SOURCE")), self.data.get("columns") or {})
+        """The source as it was given to `birdfast train`, with the options that name its columns and pseudo-labels."""
+        pseudo = {"pseudo": self.data["pseudo"]} if self.data.get("pseudo") else {}
+        return source_words(str(self.data.get("source", "SOURCE")), (self.data.get("columns") or {}) | pseudo)
 
     def again(self, *options: str) -> str:
         """The command that trains the same data with other options, in another folder."""

@@ -156,7 +156,7 @@ def _check_split(recordings: pd.DataFrame, recipe: Recipe) -> Iterator[Finding]:
     except BirdfastError as error:
         yield Finding("split", "fail", str(error))
         return
-    leaks = leak_report(recordings, is_valid, group=recipe.group)
+    leaks = leak_report(recordings, is_valid, group=recipe.group, audio=True)
     n_train, n_valid = int(np.sum(~is_valid)), int(np.sum(is_valid))
     text = f"{n_train} to train, {n_valid} to validate (fold {recipe.fold} of {recipe.n_folds}); {leaks.line()}"
     found = leaks.to_dict()
@@ -195,7 +195,7 @@ def _against_leaks(leaks: LeakReport, *, official: bool) -> str:
 def _examples(leaks: dict[str, Any]) -> str:
     """The first of each kind of leak, by name."""
     shown = []
-    for kind in ("shared_recordings", "shared_authors", "identical_files"):
+    for kind in ("shared_recordings", "shared_authors", "identical_files", "same_audio"):
         rows = [row for row in leaks[kind] or [] if not row.get("harmless")]
         shown += [f"{kind.replace('_', ' ')}: " + first_few(" = ".join(_names(row)) for row in rows)] if rows else []
     return "".join(f"; {text}" for text in shown)

@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from birdfast.errors import BirdfastError
-from birdfast.inference.header import ENSEMBLE_KEY, KEY, Header, check_seal, made_by, open_seal, read_header_json, seal
+from birdfast.inference.header import (
+    ENSEMBLE_KEY,
+    KEY,
+    Header,
+    check_seal,
+    made_by,
+    open_seal,
+    read_header_json,
+    seal,
+    short,
+)
 from birdfast.inference.writers import replacing
 from birdfast.recipe import Recipe
 
@@ -98,7 +108,7 @@ def read_model(path: Path, header: Header, *, prefix: str = "") -> nn.Module:
     except (RuntimeError, SafetensorError) as error:
         raise BirdfastError(
             f"the weights in {path} do not fit the {header.recipe.backbone} with {len(header.classes)} classes that its "
-            f"recipe describes ({_short(error)}): {made_by(header.versions)}; save it again with save_bundle"
+            f"recipe describes ({short(error)}): {made_by(header.versions)}; save it again with save_bundle"
         ) from error
     return model
 
@@ -202,7 +212,7 @@ def read_metadata(path: Path) -> dict[str, str]:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise BirdfastError(f"{path} is damaged or cut short ({_short(error)}): copy or save it again") from error
+        raise BirdfastError(f"{path} is damaged or cut short ({short(error)}): copy or save it again") from error
     if not {KEY, ENSEMBLE_KEY} & metadata.keys():
         raise BirdfastError(f"{path} holds weights but is not a birdfast bundle: save the learner with save_bundle")
     check_seal(path, path.read_bytes(), required=False)  # the first bundles bear none
@@ -225,7 +235,3 @@ def _check_file(path: Path) -> None:
         )
     if len(start) < 9 or start[8:] != b"{" or int.from_bytes(start[:8], "little") > _HEADER_LIMIT:
         raise BirdfastError(f"{path} is not a birdfast bundle: give the {SUFFIX} file that save_bundle wrote")
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

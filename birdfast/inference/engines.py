@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birdfast.errors import BirdfastError, unknown
-from birdfast.inference.header import KEY, Header, check_seal, read_header_json
+from birdfast.inference.header import KEY, Header, check_seal, read_header_json, short
 from birdfast.inference.signal_stack import signal_stack_kept
 from birdfast.recipe import Recipe
 
@@ -106,7 +106,7 @@ class OnnxEngine:
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except _errors_of(onnxruntime) as error:
-            raise BirdfastError(f"ONNX Runtime cannot load {path} ({_short(error)}): export it again") from error
+            raise BirdfastError(f"ONNX Runtime cannot load {path} ({short(error)}): export it again") from error
         header = _header(self._session.get_modelmeta().custom_metadata_map.get(KEY), path)
         self.classes, self.recipe, self.extra = header.classes, header.recipe, header.extra
         self._input = self._session.get_inputs()[0].name
@@ -140,7 +140,7 @@ class OpenVinoEngine:
             with signal_stack_kept():
                 self._compiled = core.compile_model(model, "CPU", settings)
         except RuntimeError as error:
-            raise BirdfastError(f"OpenVINO cannot load {path} ({_short(error)}): export it again") from error
+            raise BirdfastError(f"OpenVINO cannot load {path} ({short(error)}): export it again") from error
         self.classes, self.recipe, self.extra = header.classes, header.recipe, header.extra
 
     def lanes(self) -> AbstractContextManager[Lanes]:
@@ -179,7 +179,3 @@ def _errors_of(onnxruntime: Any) -> tuple[type[Exception], ...]:
     """ONNX Runtime's own exceptions, which have no common base."""
     state = vars(onnxruntime.capi.onnxruntime_pybind11_state)
     return tuple(kind for kind in state.values() if isinstance(kind, type) and issubclass(kind, Exception))
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -165,3 +165,8 @@ def _digest(*parts: bytes) -> str:
     for part in parts:
         digest.update(part)
     return digest.hexdigest()
+
+
+def short(error: Exception) -> str:
+    """What an error of another package says, in a line of 200 characters at most."""
+    return " ".join(str(error).split())[:200]

@@ -14,8 +14,8 @@ from birdfast.inference.writers import replacing
 from birdfast.notes import note
 from birdfast.recordings.audio import get_audio_files, window_starts
 from birdfast.recordings.birdclef import make_row_ids, parse_row_ids
+from birdfast.recordings.soundscapes import WINDOW
 
-WINDOW = 5.0  # s that one row of a submission stands for, in every BirdCLEF
 _DRY_RUN_FOLDERS = ("train_soundscapes", "unlabeled_soundscapes")
 _DRY_RUN_FILES = 2
 _LATER = 2026  # any year since 2023: they share the form <file>_<end>
@@ -108,7 +108,8 @@ def find_soundscapes(folder: str | Path, *, dry_run: str | Path | None = None) -
             return found
     looked = dry_run if dry_run is not None else " and ".join(str(place) for place in beside)
     raise BirdfastError(
-        f"{folder} holds no recordings, nor does {looked}: give dry_run=<a folder of soundscapes> to try it out"
+        f"{folder} holds no recordings, nor does {looked}: name a folder with soundscapes, or in Python "
+        "give dry_run=<a folder of soundscapes> to try it out"
     )
 
 

@@ -20,6 +20,7 @@ from birdfast.recordings.places import is_url, open_url
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".mp3", ".opus", ".aif", ".aiff", ".au", ".w64", ".caf"})
 NEEDS_FFMPEG = frozenset({".m4a", ".mp4", ".aac", ".wma", ".amr", ".3gp", ".webm"})
+MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)  # Hz that an mp3 can have
 MIN_WINDOW = 0.5  # s of new sound that a partial last window must hold
 
 _SLACK = 0.01  # s that a full window may lack: mp3 and vorbis lengths are rarely exact

@@ -21,7 +21,6 @@ def assign_folds(
     *,
     n_folds: int = 5,
     group: str = "author",
-    min_count: int | None = None,
     seed: int = 0,
 ) -> np.ndarray:
     """The fold of each recording, int (n,); -1: always in training.
@@ -33,10 +32,12 @@ def assign_folds(
     ----------
     group
         The column whose equal values stay together; a missing value is a group of its own. "none": recordings alone.
-    min_count
-        Classes with fewer recordings always train (default 2), as do classes that all lie in one group: otherwise a
-        fold would have to know a class that it never heard. The rest of such a group may be held out: a recordist known
-        from a class without validation cannot flatter the score.
+
+    Notes
+    -----
+    Classes with a single recording always train, as do classes that all lie in one group: otherwise a fold would have to
+    know a class that it never heard. The rest of such a group may be held out: a recordist known from a class without
+    validation cannot flatter the score.
     """
     official = official_folds(recordings)
     if official is not None:
@@ -44,7 +45,7 @@ def assign_folds(
     groups = _groups(recordings, group)
     labels = pd.factorize(recordings["primary_label"])[0]
     folds = np.full(len(recordings), ALWAYS_TRAIN)
-    free = ~_rare(recordings, labels, groups, 2 if min_count is None else min_count)
+    free = ~_rare(recordings, labels, groups)
     if free.any():
         folds[free] = _stratified(labels[free], groups[free], n_folds, seed)
     return _train_every_class(folds, labels, groups)
@@ -103,12 +104,12 @@ def _groups(recordings: pd.DataFrame, group: str) -> np.ndarray:
     return connected_components(edges, directed=False)[1][files]
 
 
-def _rare(recordings: pd.DataFrame, labels: np.ndarray, groups: np.ndarray, min_count: int) -> np.ndarray:
+def _rare(recordings: pd.DataFrame, labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Rows of classes that cannot be held out, and all rows of the recordings that these rows are part of."""
     files = pd.factorize(recording_ids(recordings["path"]))[0]
     table = pd.DataFrame({"label": labels, "group": groups, "file": files})
     by_label = table.groupby("label")
-    rare = (by_label["file"].transform("nunique") < min_count) | (by_label["group"].transform("nunique") < 2)
+    rare = (by_label["file"].transform("nunique") < 2) | (by_label["group"].transform("nunique") < 2)
     return table["file"].isin(table.loc[rare, "file"]).to_numpy()
 
 

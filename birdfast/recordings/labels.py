@@ -67,19 +67,6 @@ def targets(
     return row
 
 
-def make_targets(
-    recordings: pd.DataFrame, classes: Sequence[str], *, secondary: str = "ignore", secondary_weight: float = 0.5
-) -> np.ndarray:
-    """The targets of a recordings table, float32 (n_recordings, n_classes), see :func:`targets`."""
-    index = {name: i for i, name in enumerate(classes)}
-    out = np.zeros((len(recordings), len(index)), np.float32)
-    pairs = zip(recordings["primary_label"], recordings["secondary_labels"], strict=True)
-    for row, (first, others) in zip(out, pairs, strict=True):
-        row[:] = targets(first, others, index, n_classes=len(index), secondary_mode=secondary,
-                         secondary_weight=secondary_weight)  # fmt: skip
-    return out
-
-
 def sampling_weights(
     labels: Iterable[str], *, power: float = 0.5, floor: float = 1, cap: float = 1_000_000
 ) -> np.ndarray:

@@ -13,6 +13,7 @@ from birdfast.recordings.audio import AUDIO_SUFFIXES
 from birdfast.recordings.columns import seconds
 
 WINDOW = 5.0  # s, of every scored window of 2021 to 2026
+SOLUTION = "solution.csv"  # the truth about the test soundscapes, where a folder has it
 _NOCALL = "nocall"
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
-from birdfast.recordings.annotations import find_annotations, read_annotations, read_audacity, read_raven
+from birdfast.recordings.annotations import find_annotations, read_annotations
 from birdfast.recordings.audio import AUDIO_SUFFIXES, NEEDS_FFMPEG, list_audio_files
 from birdfast.recordings.birdclef import find_birdclef, is_birdclef, read_birdclef
 from birdfast.recordings.columns import Columns, as_text, find_columns, rename, tidy
 from birdfast.recordings.source import Source, make_source
 
-__all__ = ["Source", "read_audacity", "read_csv", "read_folders", "read_raven", "read_source", "read_table"]
+__all__ = ["Source", "read_folders", "read_source", "read_table"]
 
 _TABLES = (".csv", ".tsv")
 
@@ -41,8 +42,8 @@ def read_source(
         A BirdCLEF folder or its name (looked for below /kaggle/input), a folder with a sub-folder a class, a csv, a
         DataFrame, a Raven or Audacity label file or a folder of them, or a Source (returned as it is).
     file, label, secondary, author, fold, start_time, end_time
-        Names of a csv's, DataFrame's or Raven table's columns, where they are not the common ones; "none" for one that
-        shall not be read (``fold="none"`` splits anew, whatever the official folds are).
+        Names of a csv's or DataFrame's columns (`label`: of a Raven table's, too), where they are not the common ones;
+        "none" for one that shall not be read (``fold="none"`` splits anew, whatever the official folds are).
     audio_root
         The folder that file names are relative to; default: the csv's own, for a DataFrame the working directory.
     classes
@@ -51,7 +52,8 @@ def read_source(
     Raises
     ------
     BirdfastError
-        Nothing is found, a column is missing, or not one of the files named exists. Single missing files are no error.
+        Nothing is found, a column is missing or named where there are none, or not one of the files named exists. Single
+        missing files are no error.
     """
     columns = Columns(file, label, secondary, author, fold, start_time, end_time)
     if isinstance(source, Source):
@@ -73,6 +75,7 @@ def _read_file(path: Path, columns: Columns, audio_root: str | Path | None, clas
         raise BirdfastError(
             f"{path} is one sound file: give a folder with a sub-folder a class, or a csv with file and label"
         )
+    _check_unnamed(replace(columns, label=None), f"{path} holds annotations, of which label may be named")
     return read_annotations([path], label=columns.label, audio_root=audio_root, classes=classes)
 
 
@@ -80,17 +83,21 @@ def _read_folder(
     folder: Path, columns: Columns, audio_root: str | Path | None, classes: Sequence[str] | None
 ) -> Source:
     if is_birdclef(folder):
+        _check_unnamed(columns, f"{folder} is a BirdCLEF, whose columns are known")
         return read_birdclef(folder, audio_root=audio_root, classes=classes)
     if annotations := find_annotations(folder):
+        _check_unnamed(replace(columns, label=None), f"{folder} holds annotations, of which label may be named")
         return read_annotations(annotations, label=columns.label, audio_root=audio_root, classes=classes)
+    _check_unnamed(columns, f"{folder} is a folder per class, which has no columns")
+    if audio_root is not None:
+        raise BirdfastError(f"{folder} is a folder per class, its files lie there: leave out audio_root={audio_root!s}")
     return read_folders(folder, classes=classes)
 
 
-def read_csv(
-    csv: str | Path, *, audio_root: str | Path | None = None, classes: Sequence[str] | None = None, **columns: str
-) -> Source:
-    """Read a csv (or tsv) of recordings; `columns` as in :func:`read_source`. Labels stay the text they are."""
-    return _read_csv(Path(csv), Columns(**columns), audio_root, classes)
+def _check_unnamed(columns: Columns, why: str) -> None:
+    """Refuse names of columns where none are looked for."""
+    if named := [f"{name}={column!r}" for name, column in vars(columns).items() if column is not None]:
+        raise BirdfastError(f"{why}: leave out {', '.join(named)}, or give a csv of your own")
 
 
 def _read_csv(path: Path, columns: Columns, audio_root: str | Path | None, classes: Sequence[str] | None) -> Source:

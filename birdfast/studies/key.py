@@ -12,8 +12,8 @@ import pandas as pd
 
 from birdfast.errors import BirdfastError
 from birdfast.recipe import Recipe
+from birdfast.recordings.soundscapes import SOLUTION
 from birdfast.recordings.source import Source
-from birdfast.studies.scores import SOLUTION
 
 STUDY = "study.json"
 _ROWS = ("path", "primary_label", "secondary_labels", "author", "start_time", "end_time", "fold", "labels")

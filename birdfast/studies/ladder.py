@@ -214,6 +214,8 @@ def _check_trains(recipe: Recipe, source: Source) -> None:
     if recipe.no_call:
         with_no_call(source)
     if recipe.pseudo_mix:
+        if source.unlabelled is None:
+            raise BirdfastError(f"{source.layout} has no unlabelled soundscapes, whose pseudo-labels it learns from")
         find_unlabelled(source, None)
 
 

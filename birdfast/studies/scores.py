@@ -14,10 +14,9 @@ from birdfast.evaluation.report import INDEX, rare_third
 from birdfast.recipe import Recipe
 from birdfast.recordings.labelled import is_window
 from birdfast.recordings.no_call import NO_CALL
+from birdfast.recordings.soundscapes import SOLUTION
 from birdfast.recordings.source import Source
 from birdfast.studies.windows import Truth, window_scores
-
-SOLUTION = "solution.csv"
 
 
 def score_learner(learn: Any) -> dict[str, float]:

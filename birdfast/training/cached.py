@@ -125,7 +125,7 @@ def fit_frames(frames, n, *, pad, floor):
     return np.pad(frames, ((left, n - len(frames) - left), (0, 0)), constant_values=floor)
 
 
-def cached_reader(cache, recordings, recipe, bad_files=None, *, cache_dir=None, progress=True):
+def cached_reader(cache, recordings, recipe, bad_files=None, *, cache_dir=None):
     "The reader of a recipe's clips from the `cache` asked for, which is filled first; None: from the files"
     if is_npy(recordings["path"]).any():
         if cache:
@@ -133,13 +133,13 @@ def cached_reader(cache, recordings, recipe, bad_files=None, *, cache_dir=None, 
         return ReadLevels(recipe, bad_files=bad_files)
     if not cache:
         return None
-    kind, root = "waveform" if cache is True else cache, cache_dir or CACHE_ROOT
-    if kind not in CACHES:
-        raise unknown("cache", kind, CACHES)
-    if kind == "waveform":
-        store = cache_waveforms(recordings, root, sample_rate=recipe.sample_rate, progress=progress)
+    root = cache_dir or CACHE_ROOT
+    if cache not in CACHES:
+        raise unknown("cache", cache, CACHES)
+    if cache == "waveform":
+        store = cache_waveforms(recordings, root, sample_rate=recipe.sample_rate)
         return ReadPcm(recipe, store, bad_files)
-    return ReadLevels(recipe, cache_spectrograms(recordings, recipe, root, progress=progress), bad_files)
+    return ReadLevels(recipe, cache_spectrograms(recordings, recipe, root), bad_files)
 
 
 def cache_spectrograms(recordings, recipe, root=CACHE_ROOT, *, workers=None, progress=True):

@@ -197,7 +197,8 @@ def _introduce(dls, recordings, is_valid):
     )
     note(dls.leaks.line())
     if not dls.leaks.known:
-        note("name the column of recordists (author), or another whose equal values belong together (group)")
+        named = "name the column of recordists (author), or another whose equal values belong together (group)"
+        note("a csv with a column author can tell" if source.layout == "folder per class" else named)
     _note_steps(len(recordings) - n_valid, dls.recipe)
     if lr_too_low(dls.recipe.lr, len(recordings)):
         note(

@@ -90,17 +90,21 @@ def pseudo_pool(pseudo, classes, recipe):
     return Pool(pseudo, targets, recipe.pseudo_mix, weights, substitute=recipe.pseudo_how == "substitute")
 
 
+def check_pseudo(pseudo, recipe):
+    "Pseudo-labels and a recipe that draws from them go together"
+    if (pseudo is None) != (recipe.pseudo_mix == 0):
+        remedy = (
+            "needs pseudo-labels: give pseudo='pseudo.parquet' (at the shell --pseudo FILE; birdfast pseudo makes one), or "
+            "set pseudo_mix=0"
+            if pseudo is None
+            else "uses none of the pseudo-labels: set pseudo_mix=1 (at the shell --set pseudo_mix=1), or leave them out"
+        )
+        raise BirdfastError(f"pseudo_mix={recipe.pseudo_mix:g} {remedy}")
+
+
 def read_pseudo(pseudo, classes, recipe):
     "A table of soft labels or its Parquet, without the rows that this fold holds out; None where there is none"
-    if (pseudo is None) != (recipe.pseudo_mix == 0):
-        raise BirdfastError(
-            f"pseudo_mix={recipe.pseudo_mix:g} "
-            + (
-                "needs pseudo-labels: give pseudo='pseudo.parquet'"
-                if pseudo is None
-                else "uses none of the pseudo-labels"
-            )
-        )
+    check_pseudo(pseudo, recipe)
     if pseudo is None:
         return None
     table = pseudo if isinstance(pseudo, pd.DataFrame) else _read(Path(pseudo))

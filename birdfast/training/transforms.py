@@ -14,16 +14,13 @@ from fastai.vision.augment import RandTransform
 from fasttransform import Transform
 
 from birdfast.errors import BirdfastError
-from birdfast.recordings.audio import AudioError, fit, read_clip, read_header
+from birdfast.recordings.audio import MP3_RATES, AudioError, fit, read_clip, read_header
 from birdfast.spectrogram.functional import mask_along, mix_levelled
 from birdfast.spectrogram.logmel import LogMel
 
 # fasttransform sorts by these numbers, not by the order in which transforms are listed.
 ORDER = {"AddWindow": -1, "ReadClip": 0, "PcmToAudio": 5, "RandomGain": 10, "RandomFilter": 11, "AddBackground": 12,
          "WaveMix": 15, "AudioToSpec": 20, "MaskFreq": 60, "MaskTime": 61}  # fmt: skip
-
-
-_MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ class AudioTensor(TensorBase):
         from IPython.display import Audio
 
         samples = self.as_subclass(torch.Tensor).detach().cpu().float().reshape(-1).numpy()
-        if self.sample_rate not in _MP3_RATES:
+        if self.sample_rate not in MP3_RATES:
             return Audio(samples, rate=self.sample_rate)
         mp3 = io.BytesIO()  # a tenth of the wav that IPython makes: a notebook keeps every player
         soundfile.write(mp3, samples / max(1.0, abs(samples).max()), self.sample_rate, format="MP3")

@@ -38,6 +38,10 @@ def bad(tiny_birds, tiny_table, tmp_path, trained) -> Path:
     (tmp_path / "half_a_run").mkdir()
     (tmp_path / "half_a_run" / "recipe.toml").write_text("")
     (tmp_path / "wrong.toml").write_text("lr = [")
+    (tmp_path / "sample.csv").write_text("row_id,species0\nx_5,0\n")
+    for file in ("study/study.json", "study/fold0/recipe.toml", "whole/fold0/birds.safetensors"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
     make_birdclef(tmp_path / "foreign", tiny_table, classes=["species0", "species1"])
     return tmp_path
 
@@ -137,6 +141,37 @@ MISTAKES = {
     "unknown storage": ("predict {run} nowhere://x --out {bad}/out", r"nowhere://x cannot be opened"),
     "missing sample": ("predict {run} {birds} --submission {bad}/none.csv", r"no sample submission at .*none.csv"),
     "fold of evaluate": ("evaluate {run} {birds} --fold 7", r"--fold must lie between 0 and 4"),
+    "columns of folders": (
+        "train {birds} --author who",
+        r"a folder per class, which has no columns: leave out author='who'",
+    ),
+    "columns of a BirdCLEF": (
+        "train {bad}/foreign --label who",
+        r"a BirdCLEF, whose columns are known: leave out label=",
+    ),
+    "root of folders": ("train {birds} --audio-root {bad}", r"its files lie there: leave out audio_root="),
+    "folder of no cache": (
+        "train {birds} --cache-dir {bad}/cache",
+        r"--cache-dir .* add --cache waveform, or leave it out",
+    ),
+    "context of a csv": ("predict {run} {birds} --out {bad}/x.csv --context 1", r"--context is of the sound of events"),
+    "fold of scores": (
+        "evaluate {bad}/one_class.csv {birds} --fold 1 --workers 2",
+        r"no model: leave out --fold, --workers$",
+    ),
+    "threshold of probabilities": (
+        "predict {run} {birds} --submission {bad}/sample.csv --threshold 0.4",
+        r"sample.csv asks for probabilities, which no threshold changes",
+    ),
+    "fitted threshold of a submission": (
+        "predict {run} {birds} --submission {bad}/sample.csv --threshold f1",
+        r"--threshold takes a number between 0 and 1, not 'f1'",
+    ),
+    "unfinished fold": (
+        "predict {bad}/study/fold0 {birds}",
+        r"holds no birds.safetensors: go on with the study in .*study$",
+    ),
+    "a whole study": ("evaluate {bad}/whole {birds}", r"it is a study, name its folds: .*whole/fold0$"),
     "missing truth": ("evaluate {run} {birds} --truth {bad}/none.csv", r"no truth at .*none.csv"),
     "labels of other data": (
         "evaluate {run} {bad}/one_class.csv",
@@ -236,3 +271,9 @@ def test_the_default_folder_of_a_run():
     assert (
         default_out("/data/birdclef-2026/", RECIPES["improved"]).as_posix().startswith("runs/birdclef-2026-improved-20")
     )
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate", "budget"])
+def test_threads_are_one_or_more(command):
+    result = CliRunner().invoke(app, [command, "birds.onnx", "x", "--workers", "0"])
+    assert result.exit_code == 2 and "--workers" in result.output and "equal to 1" in result.output

@@ -143,6 +143,71 @@ def test_labelled_soundscapes_count_unlabelled_windows_as_no_call(bundle, birdcl
     np.testing.assert_array_equal(by_csv.targets, result.targets)
 
 
+SITES = ["S01", "S02", "S03", "S04"]
+
+
+@pytest.fixture
+def sites(birdclef, rng) -> Path:
+    """In place of the truth above: a labelled soundscape of 10 s at each of four sites, a window with a call, one without."""
+    (birdclef / "solution.csv").unlink()
+    names = [f"BC2026_Train_000{i}_{site}_20250227_010002.ogg" for i, site in enumerate(SITES)]
+    for name in names:
+        write(birdclef / "train_soundscapes" / name, 10, rng)
+    spans = [("00:00:00", "00:00:05", "ash"), ("00:00:05", "00:00:10", "nocall")]
+    table = pd.DataFrame([(name, *span) for name in names for span in spans],
+                         columns=["filename", "start", "end", "primary_label"])  # fmt: skip
+    table.to_csv(birdclef / "train_soundscapes_labels.csv", index=False)
+    return birdclef
+
+
+def trained_with(bundle, place, **knobs) -> Path:
+    from birdfast.inference.bundle import Bundle, load_bundle, save_bundle
+
+    old = load_bundle(bundle)
+    return save_bundle(Bundle(old.model, old.logmel, CLASSES, old.recipe.with_(**knobs)), place)
+
+
+def scored_sites(result) -> set[str]:
+    return {path.split("_")[-3] for path in result.rows["path"]}
+
+
+def test_soundscapes_that_a_model_trained_on_do_not_judge_it(bundle, sites, tmp_path):
+    assert scored_sites(evaluate(bundle, sites)) == set(SITES)  # it trains on recordings alone
+    seen, models = [], []
+    for fold in (0, 1):
+        for knobs in ({"soundscape_share": 0.25}, {"soundscape_mix": 0.5}):
+            model = trained_with(bundle, tmp_path / f"{fold}.safetensors", n_folds=2, fold=fold, **knobs)
+            result = evaluate(model, sites)
+            assert result.what == f"the windows of 2 of 4 labelled soundscapes ({sites}), which the model held out"
+        seen.append(scored_sites(result))
+        models.append(model)
+    assert len(seen[0]) == 2 and seen[0] | seen[1] == set(SITES)
+    both = evaluate(models, sites)
+    assert scored_sites(both) == set(SITES) and "on all of which the model was trained" in both.what
+    by_csv = evaluate(models[0], sites, truth=sites / "train_soundscapes_labels.csv")
+    assert scored_sites(by_csv) == set(SITES) and "if on these, the figures are too good" in by_csv.what
+
+
+def test_what_training_validates_is_what_evaluate_scores(sites, tiny_recipe, rng):
+    """The split of the evaluation is that of ``bird_dls``."""
+    from birdfast.commands.heard import heard_soundscapes
+    from birdfast.recordings.tables import read_source
+    from birdfast.training.dataloaders import bird_dls
+
+    for label in CLASSES[:2]:
+        for i in range(4):
+            write(sites / "train_audio" / label / f"{i}.ogg", 6, rng)
+    rows = [(f"{label}/{i}.ogg", label, f"{label}{i}") for label in CLASSES[:2] for i in range(4)]
+    pd.DataFrame(rows, columns=["filename", "primary_label", "author"]).to_csv(sites / "train.csv", index=False)
+    source = read_source(sites)
+    for knobs in ({"soundscape_share": 0.25}, {"no_call": True}):
+        recipe = tiny_recipe.with_(n_folds=2, batch_size=4, activation="sigmoid", **knobs)
+        clips = bird_dls(source, recipe, num_workers=0, device="cpu").clips
+        trained = set(clips.loc[~clips["is_valid"], "path"]) & set(source.soundscapes["path"])
+        assert 0 < len(trained) < 4
+        assert heard_soundscapes(source, recipe) == trained
+
+
 def test_labels_the_model_does_not_know_are_left_out_and_named(bundle, birdclef, capsys):
     rows = [("a.ogg", "00:00:05", "00:00:10", "ash;dodo")]
     table = pd.DataFrame(rows, columns=["filename", "start", "end", "primary_label"])

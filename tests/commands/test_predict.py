@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
+from typer.testing import CliRunner
 
+from birdfast.cli import app
 from birdfast.commands.predict import split_words
 from birdfast.commands.view import ViewOptions, make_view
 from birdfast.errors import BirdfastError
@@ -13,6 +16,7 @@ from birdfast.evaluation.calibration import fit_calibration
 from birdfast.inference.bundle import Bundle, save_bundle
 from birdfast.models import create_model
 from birdfast.spectrogram.logmel import LogMel
+from tests.conftest import SAMPLE_RATE, chirp
 
 CLASSES = ["ash", "bee", "cow"]
 
@@ -80,3 +84,17 @@ def test_a_model_without_calibration(tiny_recipe, tmp_path):
     bare = save_bundle(Bundle(net, LogMel.from_recipe(tiny_recipe), CLASSES, tiny_recipe), tmp_path / "b.safetensors")
     with pytest.raises(BirdfastError, match="carries no calibration, which birdfast train alone stores"):
         make_view(ViewOptions(calibrate=True), [bare], None)
+
+
+def test_a_submission_of_true_and_false_takes_a_threshold_and_has_its_name(model, tmp_path, monkeypatch):
+    (tmp_path / "sounds").mkdir()
+    soundfile.write(tmp_path / "sounds" / "soundscape_1.wav", chirp(0, 15.0, 1), SAMPLE_RATE)
+    ids = [f"soundscape_1_{name}_{end}" for name in CLASSES for end in (5, 10, 15)]
+    pd.DataFrame({"row_id": ids, "target": False}).to_csv(tmp_path / "sample.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    for threshold, wanted in (("0", True), ("1", False)):
+        words = ["predict", str(model), "sounds", "--submission", "sample.csv", "--threshold", threshold]
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 0, result.output
+        assert pd.read_csv("submission.csv")["target"].tolist() == [wanted] * 9
+    assert not (tmp_path / "predictions.csv").exists()

@@ -192,3 +192,15 @@ def test_the_report_is_json(sick, recipe):
 
 def test_only_a_sample_is_decoded(tiny_birds, recipe):
     assert examine(tiny_birds, recipe=recipe, sample=5)["sound"].message.startswith("5 of 30 files")
+
+
+def test_the_same_sound_in_another_format_on_both_sides_is_a_leak(tiny_table, recipe, tmp_path):
+    table = tiny_table.assign(author=[f"by{i}" for i in range(len(tiny_table))], fold=np.arange(len(tiny_table)) % 2)
+    clean = examine(table, recipe=recipe.with_(n_folds=2))["split"]
+    assert clean.status == "ok"
+    sound, rate = soundfile.read(table["path"][0], dtype="int16")
+    soundfile.write(tmp_path / "copy.flac", sound, rate)
+    copy = table[:1].assign(path=str(tmp_path / "copy.flac"), fold=1, author="another")
+    found = examine(pd.concat([table, copy], ignore_index=True), recipe=recipe.with_(n_folds=2))["split"]
+    assert found.status == "warn" and "1 pair of the same sound on both sides" in found.message
+    assert "copy.flac" in found.message and "remove the copies" in found.remedy

@@ -37,6 +37,8 @@ def test_raven_with_another_label_column(folder):
     with pytest.raises(BirdfastError, match=r"name it with label=.*Who"):
         read_source(folder / "day1.txt")
     assert len(read_source(folder / "day1.txt", label="Who").recordings) == 2
+    with pytest.raises(BirdfastError, match="holds annotations, of which label may be named: leave out author='By'"):
+        read_source(folder / "day1.txt", label="Who", author="By")
     with pytest.raises(BirdfastError, match="did you mean 'Who'"):
         read_raven(folder / "day1.txt", label="Whom")
 

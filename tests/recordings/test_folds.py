@@ -73,7 +73,6 @@ def test_rare_classes_always_train():
     folds = assign_folds(table(labels, authors))
     assert (folds[20] == ALWAYS_TRAIN) and (folds[24:] == ALWAYS_TRAIN).all()
     assert (folds[21:24] != ALWAYS_TRAIN).any()
-    assert (assign_folds(table(labels, authors), min_count=5)[20:] == ALWAYS_TRAIN).all()
 
 
 def test_two_recordings_a_class():

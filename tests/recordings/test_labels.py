@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from birdfast.errors import BirdfastError
-from birdfast.recordings.labels import check_labels, class_list, make_targets, sampling_weights, targets
+from birdfast.recordings.labels import check_labels, class_list, sampling_weights, targets
 
 INDEX = {"a": 0, "b": 1, "c": 2}
 
@@ -30,11 +30,6 @@ def test_secondary_labels(mode, expected):
 
 def test_no_call_has_no_target():
     assert targets(None, (), INDEX, n_classes=3).tolist() == [0, 0, 0]
-
-
-def test_make_targets_weights_secondary_labels():
-    table = make_targets(recordings("a", "b"), ["a", "b", "c"], secondary="weight", secondary_weight=0.3)
-    np.testing.assert_allclose(table, [[1, 0, 0.3], [0, 1, 0.3]])
 
 
 def test_wrong_names_are_errors():

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from birdfast.errors import BirdfastError
-from birdfast.recordings.tables import Source, read_csv, read_folders, read_source
+from birdfast.recordings.tables import Source, read_folders, read_source
 
 ALWAYS = ["path", "primary_label", "secondary_labels", "author", "start_time", "end_time", "fold"]
 
@@ -64,11 +64,11 @@ def test_csv_with_named_columns_and_root(folders, tmp_path_factory):
     csv = tmp_path_factory.mktemp("elsewhere") / "labels.csv"
     csv.write_text("wav,bird,also,from,to\na.wav,wren,\"['robin', 'x']\",00:00:01,00:00:04\nb.ogg,robin,[],2,3.5\n")
     names = {"file": "wav", "label": "bird", "secondary": "also", "start_time": "from", "end_time": "to"}
-    source = read_csv(csv, audio_root=folders / "wren", **names)
+    source = read_source(csv, audio_root=folders / "wren", **names)
     assert source.recordings["secondary_labels"].tolist() == [("robin",), ()]
     assert source.recordings[["start_time", "end_time"]].values.tolist() == [[1, 4], [2, 3.5]]
     with pytest.raises(BirdfastError, match=r"none of the 2 files named exists.*elsewhere0/a.wav.*audio_root"):
-        read_csv(csv, **names)
+        read_source(csv, **names)
 
 
 def test_classes_may_be_given(folders):

@@ -128,12 +128,17 @@ def test_a_score_that_will_not_be_there_is_refused_first(tiny_table, rungs, tmp_
 def test_rungs_that_the_data_cannot_train_are_left_out(tiny_table, rungs, tmp_path, told, capsys):
     needs = [
         Rung(name=name, recipe=rungs[0].recipe, changes=changes)
-        for name, changes in {"windows": {"soundscape_mix": 0.5}, "silence": {"no_call": True}}.items()
+        for name, changes in {
+            "windows": {"soundscape_mix": 0.5},
+            "silence": {"no_call": True},
+            "taught": {"pseudo_mix": 1.0},
+        }.items()
     ]
-    done = ladder(tiny_table, [needs[0], rungs[0], needs[1]], tmp_path, 1)
+    done = ladder(tiny_table, [needs[0], rungs[0], *needs[1:]], tmp_path, 1)
     assert told == [("plain", 0)] and list(done.table.index) == ["plain"]
     said = " ".join(capsys.readouterr().err.split())
     assert "the rung 'windows' is left out" in said and "the rung 'silence' is left out" in said
+    assert "the rung 'taught' is left out: table has no unlabelled soundscapes" in said and "--soundscapes" not in said
     with pytest.raises(BirdfastError, match="no rung can be measured"):
         ladder(tiny_table, needs, tmp_path, 1)
 

@@ -233,9 +233,9 @@ def test_what_cannot_be_is_refused(source, plain, tiny_birds, pseudo, tmp_path):
         bird_dls(tiny_birds, plain.with_(soundscape_mix=0.5))
     with pytest.raises(BirdfastError, match=r"soundscape_share=0.01 of batch_size=8 is 0 windows: give 0.125 or more"):
         bird_dls(source, plain.with_(soundscape_share=0.01))
-    with pytest.raises(BirdfastError, match="pseudo_mix=0.5 needs pseudo-labels"):
+    with pytest.raises(BirdfastError, match="pseudo_mix=0.5 needs pseudo-labels: .*--pseudo FILE.* set pseudo_mix=0"):
         bird_dls(source, plain.with_(pseudo_mix=0.5))
-    with pytest.raises(BirdfastError, match="pseudo_mix=0 uses none of the pseudo-labels"):
+    with pytest.raises(BirdfastError, match="pseudo_mix=0 uses none of the pseudo-labels: .*--set pseudo_mix=1"):
         bird_dls(source, plain, pseudo=pseudo)
     with pytest.raises(BirdfastError, match="lack 1 columns, the first 'species2'"):
         bird_dls(source, plain.with_(pseudo_mix=0.5), pseudo=pseudo.drop(columns="species2"))

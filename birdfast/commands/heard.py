@@ -1,0 +1,76 @@
+"""Which labelled soundscapes a model was trained on, as its recipe tells: they do not judge it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from birdfast.errors import BirdfastError
+from birdfast.inference.ensemble_engine import EnsembleEngine
+from birdfast.recipe import Recipe
+from birdfast.recordings.audio import read_headers
+from birdfast.recordings.folds import split
+from birdfast.recordings.labelled import inside_files, is_window, soundscape_folds, with_windows
+from birdfast.recordings.no_call import with_no_call
+from birdfast.recordings.source import Source
+from birdfast.studies.windows import Truth
+
+
+def recipes_of(engine: Any) -> list[Recipe]:
+    """The recipe of a model, or of each member of an ensemble."""
+    return list(_recipes(engine))
+
+
+def _recipes(engine: Any) -> Iterator[Recipe]:
+    if not isinstance(engine, EnsembleEngine):
+        yield engine.recipe
+        return
+    for member in engine.members:
+        yield from _recipes(member)
+
+
+def held_out(truth: Truth, recipes: Sequence[Recipe], source: Source | None) -> Truth:
+    """Of labelled soundscapes those that no training by `recipes` on `source` heard; `what` says so.
+
+    All of them where none is left, or where it cannot be known (a csv, without its source): then `what` warns.
+    """
+    trained = [recipe for recipe in recipes if recipe.soundscape_share or recipe.soundscape_mix or recipe.no_call]
+    if not trained:
+        return truth
+    warning = "the model's recipe trains on labelled soundscapes: if on these, the figures are too good"
+    try:
+        heard = None if source is None else set().union(*(heard_soundscapes(source, recipe) for recipe in trained))
+    except BirdfastError:  # this source has nothing that such a training could have held out
+        heard = None
+    if heard is None:
+        return replace(truth, what=f"{truth.what}; {warning}")
+    files = truth.windows.index.get_level_values("path")
+    free = ~files.isin(heard)
+    if free.all():
+        return truth
+    if not free.any():
+        return replace(truth, what=f"{truth.what}, on all of which the model was trained: the figures are too good")
+    n = files[free].nunique()
+    what = f"the windows of {n} of {files.nunique()} labelled soundscapes ({source.root}), which the model held out"  # type: ignore[union-attr]
+    return replace(truth, what=what, windows=truth.windows[free])
+
+
+def heard_soundscapes(source: Source, recipe: Recipe) -> set[str]:
+    """The files of the labelled soundscapes that train in the recipe's fold of `source`, as ``bird_dls`` deals them out."""
+    if recipe.no_call:
+        rows = with_no_call(source).recordings
+    else:
+        rows = with_windows(source)
+        rows = rows[is_window(rows)].reset_index(drop=True)
+    headers = read_headers(rows["path"])
+    good = headers["error"].isna().to_numpy()  # training leaves the others out before it splits
+    rows = inside_files(rows.assign(duration=headers["duration"].to_numpy())[good].reset_index(drop=True))
+    if recipe.no_call:
+        is_valid = split(rows, n_folds=recipe.n_folds, fold=recipe.fold, group=recipe.group, seed=recipe.seed)
+    else:
+        group = recipe.soundscape_group
+        folds = soundscape_folds(rows["path"], folds=range(recipe.n_folds), group=group, seed=recipe.seed)
+        is_valid = folds == recipe.fold
+    assert source.soundscapes is not None
+    return set(rows.loc[~is_valid, "path"]) & set(source.soundscapes["path"])
