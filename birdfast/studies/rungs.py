@@ -53,9 +53,12 @@ def _on_small(name: str, adds: str, *, over: str = "small", **changes: Any) -> R
     return Rung(name=f"small + {name}", adds=adds, recipe="small", changes=changes, over=over)
 
 
-_SIGMOID = {"activation": "sigmoid"}
-_EACH = {**_SIGMOID, "label_smoothing": 0.0}  # each class by itself: smoothing would call all absent ones half present
-_MULTI = {"task": "multi", "loss": "bce", "over": "small + bce", **_EACH}
+_SIGMOID: dict[str, Any] = {"activation": "sigmoid"}
+_EACH: dict[str, Any] = {
+    **_SIGMOID,
+    "label_smoothing": 0.0,
+}  # each class by itself: smoothing would call all absent ones half present
+_MULTI: dict[str, Any] = {"task": "multi", "loss": "bce", "over": "small + bce", **_EACH}
 
 MAIN = [
     Rung(name="baseline", adds="a constant learning rate of 1e-3, no remedy"),
