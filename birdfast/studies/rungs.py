@@ -54,10 +54,8 @@ def _on_small(name: str, adds: str, *, over: str = "small", **changes: Any) -> R
 
 
 _SIGMOID: dict[str, Any] = {"activation": "sigmoid"}
-_EACH: dict[str, Any] = {
-    **_SIGMOID,
-    "label_smoothing": 0.0,
-}  # each class by itself: smoothing would call all absent ones half present
+# Each class by itself: smoothing would call all absent ones half present.
+_EACH: dict[str, Any] = {**_SIGMOID, "label_smoothing": 0.0}
 _MULTI: dict[str, Any] = {"task": "multi", "loss": "bce", "over": "small + bce", **_EACH}
 
 MAIN = [
