@@ -143,7 +143,9 @@ def test_unknown_recordists_are_said(tiny_birds, tiny_table, tiny_recipe, capsys
     bird_dls(tiny_birds, tiny_recipe)
     said = capsys.readouterr().err
     assert "recordists unknown; device" in said and "0 recordists" not in said
-    assert "cannot be told" in said and "(author)" in said
+    assert "cannot be told" in said and "a csv with a column author can tell" in said
+    bird_dls(tiny_table.drop(columns="author"), tiny_recipe)
+    assert "name the column of recordists (author)" in capsys.readouterr().err
     bird_dls(tiny_table, tiny_recipe)
     said = capsys.readouterr().err
     assert " by 5 recordists; device" in said and "the split does not leak" in said
