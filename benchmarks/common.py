@@ -26,7 +26,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "improved, lr=auto": {"recipe": "improved", "lr": "auto", **BATCH},  # what decides comes first
     "baseline": {"recipe": "baseline", **BATCH},
     "small": {"recipe": "small", **BATCH},
-    "first_place": {"recipe": "first_place", **BATCH},
     "improved": {"recipe": "improved", **BATCH},
 }
 

@@ -20,7 +20,7 @@ from birdfast import get_recipe, read_clip
 from birdfast.evaluation.metrics import accuracy, roc_auc
 
 EPOCHS = 10
-TOGETHER = "first_place, 3 seeds together"
+TOGETHER = "small, 3 seeds together"
 
 
 def resampled(folder: Path, out: Path) -> Path:
@@ -41,7 +41,7 @@ def main(folder: str) -> None:
         source = resampled(Path(folder), Path(out))
 
         def together(fold: int) -> dict[str, float]:
-            learns = [train(source, fold=fold, seed=n, epochs=EPOCHS, **VARIANTS["first_place"]) for n in range(3)]
+            learns = [train(source, fold=fold, seed=n, epochs=EPOCHS, **VARIANTS["small"]) for n in range(3)]
             sides = [learn.recording_scores() for learn in learns]
             targets, mean = sides[0][0], np.mean([probabilities for _, probabilities in sides], axis=0)
             chosen = {"accuracy": accuracy(targets, mean), "roc_auc": roc_auc(targets, mean)}

@@ -1,10 +1,10 @@
-"""First place: what the winners of BirdCLEF share, in one recipe, trained on every fold; the folds predict together.
+"""First place: labelled soundscapes train, too; every fold is trained, the folds predict together, in shifted windows.
 
     python recipes/first_place.py [DATA] [--out runs/first_place]
 
 DATA is a BirdCLEF folder of any year, a folder per species or a csv; without it a small synthetic BirdCLEF is made in data/synth.
-A stopped study goes on where it was. A GPU is wanted: there are as many trainings as folds. What each remedy does, and who won
-with it: docs/remedies.md. The step after this one: recipes/pseudo_labels.py.
+Data without labelled soundscapes train without. A stopped study goes on where it was. A GPU is wanted: there are as many
+trainings as folds. What each remedy does, and who won with it: docs/remedies.md. The next step: recipes/pseudo_labels.py.
 
 Expected (written by benchmarks/table.py from benchmarks/results):
 <!-- figures: first_place -->
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from birdfast import get_recipe, per_class_table, read_source, roc_auc, synth, train_folds
+from birdfast import PostProcess, get_recipe, per_class_table, read_source, roc_auc, synth, train_folds
 
 # ---- Setup
 
@@ -35,14 +35,14 @@ def main(asked: argparse.Namespace) -> None:
     """Every step, from data to submission."""
     data = asked.data or synth("data/synth", n_classes=20, n_recordings=300)
     names = ("epochs", "batch_size", "backbone", "weights")
-    recipe = get_recipe(
-        "first_place", **{name: getattr(asked, name) for name in names if getattr(asked, name) is not None}
-    )
+    knobs = {name: getattr(asked, name) for name in names if getattr(asked, name) is not None}
 
     # ---- Data: read once, split by recordist into folds
 
     source = read_source(data)
     print(f"{source.layout}: {len(source.recordings)} recordings of {len(source.classes)} classes")
+    labelled = source.soundscapes is not None and len(source.soundscapes)
+    recipe = get_recipe("first_place" if labelled else "small", **knobs)
 
     # ---- Model and training: a run a fold, in out/fold0 and so on; finished folds are not trained again
 
@@ -62,7 +62,10 @@ def main(asked: argparse.Namespace) -> None:
     if source.test is None or source.sample_submission is None:
         print(f"{predictor} is in {asked.out}: predictor.predict(files) scores sound")
         return
-    submission = predictor.submission(source.test, source.sample_submission, out=asked.out / "submission.csv")
+    half = PostProcess(shift=recipe.scored / 2)  # windows half a window earlier and later count, too
+    submission = predictor.submission(
+        source.test, source.sample_submission, out=asked.out / "submission.csv", post=half
+    )
     solution = source.root / "solution.csv"
     if solution.exists():  # of synthetic data
         scores = submission.set_index("row_id")

@@ -39,8 +39,8 @@ def with_windows(source: Source) -> pd.DataFrame:
     windows = source.soundscapes
     if windows is None or windows.empty:
         raise BirdfastError(
-            f"{source.layout} has no labelled soundscapes: set soundscape_share and soundscape_mix to 0 "
-            "(BirdCLEF 2021 and 2026 have some)"
+            f"{source.layout} has no labelled soundscapes (BirdCLEF 2021 and 2026 have some): set soundscape_share and "
+            "soundscape_mix to 0; recipe='small' is 'first_place' without them"
         )
     windows = windows.assign(
         primary_label=[labels[0] if labels else "" for labels in windows["labels"]],

@@ -65,7 +65,8 @@ MAIN = [
     Rung(name="improved, lr=auto", adds="the learning rate that lr_find suggests", recipe="improved",
          changes={"lr": "auto"}),
     Rung(name="small", adds="a learning rate of 2e-3, no MixUp", recipe="small"),
-    Rung(name="first_place", adds="the moving average of the weights", recipe="first_place"),
+    Rung(name="first_place", recipe="first_place",
+         adds="labelled soundscapes: an eighth of a batch, and mixed into half the clips (2026 1st)"),
 ]  # fmt: skip
 
 TECHNIQUES = [
@@ -90,8 +91,6 @@ TECHNIQUES = [
               schedule="constant", over="small + constant rate"),
     _on_small("body lr", "a tenth of the learning rate below the head", body_lr=0.1),
     _on_small("even sampling", "every species equally often", sampling_power=1.0),
-    _on_small("soundscapes", "labelled soundscapes: an eighth of a batch, and mixed into half the clips (2026 1st)",
-              soundscape_share=0.125, soundscape_mix=0.5),
     _on_small("pseudo-labels", "what the model without them says of unlabelled soundscapes (2025 1st)", pseudo_mix=1.0,
               pseudo_power=1 / 0.65),
 ]  # fmt: skip
