@@ -208,7 +208,7 @@ def main() -> None:
     recipes = {"baseline": "baseline", "improved": "improved, lr=auto", "first_place": "first_place"}
     for file, variant in recipes.items():
         fill(ROOT / "recipes" / f"{file}.py", f"figures: {variant}", figures(variant))
-    fill(ROOT / "recipes" / "pseudo_labels.py", "figures: pseudo_labels", figures("pseudo_labels"))
+    fill(ROOT / "recipes" / "pseudo_labels.py", "figures: pseudo_labels", figures("small + pseudo-labels"))
     fill(ROOT / "recipes" / "ladder.py", "figures: ladder", ladder_times())
     fill(ROOT / "docs" / "speed.md", "throughput", throughput())
     fill(ROOT / "docs" / "predict.md", "switches", switches())

@@ -25,10 +25,10 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("data", nargs="?", help="BirdCLEF folder, folder per species or csv; a synthetic one unless given")
 parser.add_argument("--out", type=Path, default=Path("runs/pseudo_labels"))
 parser.add_argument("--soundscapes", type=Path, help="folder of unlabelled soundscapes; the data's own unless given")
-parser.add_argument("--recipe", default="improved", help="of teachers and students")
+parser.add_argument("--recipe", default="small", help="of teachers and students")
 parser.add_argument("--rounds", type=int, default=3, help="at most; one that does not help is not kept")
 parser.add_argument("--folds", type=int, nargs="+", help="two or more; all of them unless given")
-parser.add_argument("--lr", default="auto", help="peak learning rate; auto: what lr_find suggests")
+parser.add_argument("--lr", help="peak learning rate, or auto: what lr_find suggests; the recipe's, unless given")
 parser.add_argument("--epochs", type=int, default=15)
 parser.add_argument("--batch-size", type=int, default=16, help="of hundreds of recordings; 64 suits tens of thousands")
 parser.add_argument("--backbone", default="tf_efficientnet_lite0", help="any timm name; lite0 trains on a CPU")
@@ -38,15 +38,10 @@ parser.add_argument("--weights", default="pretrained", help="pretrained, random 
 def main(asked: argparse.Namespace) -> None:
     """Every step, from data to submission."""
     data = asked.data or synth("data/synth", n_classes=20, n_recordings=300, n_unlabelled=24)
-    lr = asked.lr if asked.lr == "auto" else float(asked.lr)
-    recipe = get_recipe(
-        asked.recipe,
-        epochs=asked.epochs,
-        lr=lr,
-        batch_size=asked.batch_size,
-        backbone=asked.backbone,
-        weights=asked.weights,
-    )
+    names = ("epochs", "batch_size", "backbone", "weights")
+    recipe = get_recipe(asked.recipe, **{name: getattr(asked, name) for name in names})
+    if asked.lr:
+        recipe = recipe.with_(lr=asked.lr if asked.lr == "auto" else float(asked.lr))
 
     # ---- Data: read once, split by recordist into folds
 
