@@ -243,8 +243,8 @@ IMPROVED = Recipe(
 # rate lies where lr_find puts it on small sets, real and synthetic; the figures are in README's table.
 SMALL = IMPROVED.with_(name="small", lr=2e-3, mixup_alpha=0.0)
 
-# What paid beyond `small` on real recordings: labelled soundscapes, as BirdCLEF 2021 and 2026 have them. docs/remedies.md has
-# the table of all that was measured.
+# What paid most beyond `small` on real recordings: labelled soundscapes, as BirdCLEF 2021 and 2026 have them. On synthetic
+# ones it does not; docs/remedies.md has the table of all that was measured.
 FIRST_PLACE = SMALL.with_(name="first_place", soundscape_share=0.125, soundscape_mix=0.5)
 
 FEW = 2000  # recordings
