@@ -150,7 +150,8 @@ def gain_of(rung: str) -> str:
         if rung in table.index and pd.notna(table.loc[rung, "gain"]):
             row = table.loc[rung]
             spread = "" if pd.isna(row["error"]) else f" ± {row['error']:.3f}"
-            said.append(f"{row['gain']:+.3f}{spread} on {heading} ({row['verdict']}, {row['n']} seeds)")
+            seeds = f", {row['n']} seeds" if row["n"] > 1 else ""
+            said.append(f"{row['gain']:+.3f}{spread} on {heading} ({row['verdict']}{seeds})")
     return f"Here, `{rung}`: {'; '.join(said) or NOT_YET}."
 
 
