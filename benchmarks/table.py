@@ -86,6 +86,12 @@ def together() -> list[str]:
     return ["", said]
 
 
+def time_of(rows: pd.DataFrame) -> str:
+    """The median time of a training, in words."""
+    seconds = rows["seconds"].median()
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
 def figures(recipe: str) -> str:
     """What one recipe reached, a line a measure, and how long a run took."""
     lines = []
@@ -97,7 +103,7 @@ def figures(recipe: str) -> str:
         rows = results(name)
         rows = rows[rows["variant"] == recipe]
         if len(rows):
-            lines.append(f"- {rows['seconds'].median() / 60:.0f} min a run of {name} ({rows['device'].iloc[-1]})")
+            lines.append(f"- {time_of(rows)} a run of {name} ({rows['device'].iloc[-1]})")
     return "\n".join(lines) or NOT_YET
 
 
@@ -137,7 +143,7 @@ def ladder_times() -> str:
         rows = ladder_rows(name)
         if rows is not None:
             device = rows["device"].iloc[-1]
-            lines.append(f"- {heading}: {len(rows)} trainings, {rows['seconds'].median() / 60:.0f} min each ({device})")
+            lines.append(f"- {heading}: {len(rows)} trainings, {time_of(rows)} each ({device})")
     return "\n".join([*lines, "- gains: docs/remedies.md"]) if lines else NOT_YET
 
 

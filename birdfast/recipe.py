@@ -190,6 +190,11 @@ class Recipe:
         return self.window or self.duration
 
     @property
+    def hears_soundscapes(self) -> bool:
+        """Whether labelled windows of soundscapes are trained on, and validated."""
+        return self.soundscape_share > 0 or self.soundscape_mix > 0
+
+    @property
     def reach(self) -> float:
         """Seconds that the model hears before a scored window, and after it."""
         return (self.duration - self.scored) / 2

@@ -116,7 +116,7 @@ def _check_training(r: Recipe) -> None:
         raise BirdfastError(f"the recipe's ema must lie between 0 and 1, and not be 1, it is {r.ema}")
     if r.ema and r.swa:
         raise BirdfastError("ema and swa are two ways to average the weights: set one of them to 0")
-    if r.no_call and (r.soundscape_share or r.soundscape_mix):
+    if r.no_call and r.hears_soundscapes:
         raise BirdfastError("labelled windows without a call train already, as clips of no species: set no_call=False")
     if r.no_call and r.pseudo_mix:
         raise BirdfastError("pseudo-labels know no clips without a call: set no_call=False, or pseudo_mix=0")

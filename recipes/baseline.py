@@ -14,7 +14,7 @@ Expected (written by benchmarks/table.py from benchmarks/results):
 - 206 synthetic species, accuracy on the rare third: 2.4 %
 - 206 synthetic species, macro ROC-AUC on soundscapes: 0.567
 - 3 min a run of esc10 (x86_64 CPU, 1 threads)
-- 0 min a run of ladder_mini (x86_64 cpu, 2 threads)
+- 25 s a run of ladder_mini (x86_64 cpu, 2 threads)
 - 10 min a run of synth206 (x86_64 CPU, 1 threads)
 <!-- end of figures -->
 """

@@ -15,7 +15,7 @@ Expected (written by benchmarks/table.py from benchmarks/results):
 - 206 synthetic species, accuracy on the rare third: 4.9 %
 - 206 synthetic species, macro ROC-AUC on soundscapes: 0.601
 - 4 min a run of esc10 (x86_64 CPU, 1 threads)
-- 1 min a run of ladder_mini (x86_64 cpu, 2 threads)
+- 64 s a run of ladder_mini (x86_64 cpu, 2 threads)
 - 15 min a run of synth206 (x86_64 CPU, 1 threads)
 <!-- end of figures -->
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,15 +19,9 @@ from birdfast.studies.windows import Truth
 
 def recipes_of(engine: Any) -> list[Recipe]:
     """The recipe of a model, or of each member of an ensemble."""
-    return list(_recipes(engine))
-
-
-def _recipes(engine: Any) -> Iterator[Recipe]:
-    if not isinstance(engine, EnsembleEngine):
-        yield engine.recipe
-        return
-    for member in engine.members:
-        yield from _recipes(member)
+    if isinstance(engine, EnsembleEngine):
+        return [recipe for member in engine.members for recipe in recipes_of(member)]
+    return [engine.recipe]
 
 
 def held_out(truth: Truth, recipes: Sequence[Recipe], source: Source | None) -> Truth:
@@ -35,7 +29,7 @@ def held_out(truth: Truth, recipes: Sequence[Recipe], source: Source | None) -> 
 
     All of them where none is left, or where it cannot be known (a csv, without its source): then `what` warns.
     """
-    trained = [recipe for recipe in recipes if recipe.soundscape_share or recipe.soundscape_mix or recipe.no_call]
+    trained = [recipe for recipe in recipes if recipe.hears_soundscapes or recipe.no_call]
     if not trained:
         return truth
     warning = "the model's recipe trains on labelled soundscapes: if on these, the figures are too good"

@@ -209,7 +209,7 @@ def _possible(rungs: list[Rung], recipes: Mapping[str, Recipe], source: Source) 
 
 
 def _check_trains(recipe: Recipe, source: Source) -> None:
-    if recipe.soundscape_share or recipe.soundscape_mix:
+    if recipe.hears_soundscapes:
         with_windows(source)
     if recipe.no_call:
         with_no_call(source)

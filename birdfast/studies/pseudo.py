@@ -250,7 +250,7 @@ class _Study:
         """The fold that holds out each soundscape: that which validates its site, where labelled windows are of one."""
         recipe, known = self.recipe, {}
         labelled = self.source.soundscapes
-        if labelled is not None and len(labelled) and (recipe.soundscape_share or recipe.soundscape_mix):
+        if labelled is not None and len(labelled) and recipe.hears_soundscapes:
             how = {"group": recipe.soundscape_group, "seed": recipe.seed}
             folds = soundscape_folds(labelled["path"], folds=range(recipe.n_folds), **how)  # type: ignore[arg-type]
             known = dict(zip(soundscape_groups(labelled["path"], recipe.soundscape_group), folds.tolist()))

@@ -80,7 +80,7 @@ def soundscape_truth(source: Source, recipe: Recipe) -> Literal["test", "labelle
     root, tested = source.root, source.test is not None and source.sample_submission is not None
     if tested and root is not None and (root / SOLUTION).is_file():
         return "test"
-    heard = recipe.soundscape_share or recipe.soundscape_mix or recipe.no_call
+    heard = recipe.hears_soundscapes or recipe.no_call
     return "labelled" if source.soundscapes is not None and len(source.soundscapes) and not heard else None
 
 

@@ -74,16 +74,11 @@ class SoftCategorize(EncodedMultiCategorize):
         return MultiCategory([self.vocab[int(i)] for i in (o[None] if o.ndim == 0 else (o >= 0.1).nonzero().flatten())])
 
 
-def hears_soundscapes(recipe):
-    "Whether labelled windows of soundscapes are trained on, and validated"
-    return recipe.soundscape_share > 0 or recipe.soundscape_mix > 0
-
-
 def label_block(recipe, classes):
     "The block of targets, and the function that gets them from a row of the clips table"
     if recipe.task == "multi":
         return MultiCategoryBlock(encoded=True, vocab=list(classes)), RowTargets(classes, recipe)
-    if hears_soundscapes(recipe) or recipe.pseudo_mix:
+    if recipe.hears_soundscapes or recipe.pseudo_mix:
         return TransformBlock(type_tfms=[SoftCategorize(list(classes))]), RowTargets(classes, recipe)
     return CategoryBlock(vocab=list(classes), sort=False), row_label
 

@@ -21,7 +21,7 @@ from birdfast.recordings.no_call import with_no_call
 from birdfast.recordings.tables import read_source
 from birdfast.training import show  # noqa: F401 - registers how fastai draws birdfast's types
 from birdfast.training.augment import check_waveforms
-from birdfast.training.blocks import bird_block, hears_soundscapes
+from birdfast.training.blocks import bird_block
 from birdfast.training.cached import cached_reader, check_whole, is_npy
 from birdfast.training.clips import clips_table, readable, split_both, windows_of
 from birdfast.training.distill import load_teacher
@@ -67,7 +67,7 @@ def bird_dls(
         check_waveforms(recipe, "saved spectrograms (.npy)")
     check_place(cache_dir, source)
     pseudo = read_pseudo(pseudo, source.classes, recipe)
-    table = with_windows(source) if hears_soundscapes(recipe) else source.recordings
+    table = with_windows(source) if recipe.hears_soundscapes else source.recordings
     bad_files = BadFiles() if bad_files is None else bad_files
     recordings = inside_files(readable(table, recipe, bad_files))
     is_valid = split_both(recordings, recipe)
