@@ -212,4 +212,5 @@ def _write_tables(
     write_taxonomy(out, layout, world.classes)
     for role, write in {"labelled": write_soundscape_labels, "test": write_test}.items():
         chosen = [(Path(s.path).stem, p) for s, p in zip(soundscapes, presence, strict=True) if s.role == role]
-        write(out, layout, [stem for stem, _ in chosen], [windows for _, windows in chosen], labels)
+        if chosen:  # without test soundscapes nothing asks for a submission
+            write(out, layout, [stem for stem, _ in chosen], [windows for _, windows in chosen], labels)

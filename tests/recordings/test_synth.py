@@ -141,7 +141,9 @@ def test_unrecorded_classes_sing_in_soundscapes_only(tmp_path):
 
 def test_no_soundscapes_at_all(tmp_path):
     folder = synth(tmp_path / "none", **SMALL | {"n_labelled": 0, "n_unlabelled": 0, "n_test": 0})
-    assert len(read_source(folder).recordings) == 12
+    source = read_source(folder)
+    assert len(source.recordings) == 12
+    assert source.soundscapes is None and source.sample_submission is None
     assert list((folder / "test_soundscapes").iterdir()) == []
 
 
