@@ -16,7 +16,7 @@ from birdfast.studies.rungs import compared_with
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-RECIPES = ["baseline", "improved", "improved, lr=auto", "small", "first_place"]
+RECIPES = ["baseline", "improved", "improved, lr=auto", "small", "first_place", "first_place + pseudo-labels"]
 LADDERS = {
     "ladder_mini": "mini BirdCLEF (real)",
     "ladder60": "60 synthetic species",
@@ -32,7 +32,7 @@ SYNTH = {
 ROWS = [
     ("esc10", "accuracy", "ESC-10 (real), accuracy, {n} official folds"),
     ("ladder_mini", "soundscape_roc_auc", "mini BirdCLEF (real), macro ROC-AUC on soundscapes, {n} seeds"),
-    *(("synth206", column, f"206 synthetic species, {what}") for column, what in SYNTH.items()),
+    *(("ladder206", column, f"206 synthetic species, {what}, {{n}} seeds") for column, what in SYNTH.items()),
 ]
 NOT_YET = "not measured yet"
 

@@ -19,7 +19,8 @@ from birdfast.inference.segments import cut_segments
 from birdfast.inference.writers import appending, write_audacity, write_raven
 from birdfast.recordings.places import below, file_name
 
-FORMATS = ("csv", "events", "raven", "audacity", "flac", "wav")
+SOUND = ("flac", "wav")
+FORMATS = ("csv", "events", "raven", "audacity", *SOUND)
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,10 @@ def check_outputs(formats: Collection[str], context: float) -> None:
             raise unknown("format", name, FORMATS)
     if context < 0:
         raise BirdfastError(f"context is the sound kept around an event in s, 0 or more, not {context}")
+    if context and not set(formats) & set(SOUND):
+        raise BirdfastError(
+            f"context={context:g} keeps sound around events, and {', '.join(formats)} keep none: add flac or wav"
+        )
 
 
 def _sink(

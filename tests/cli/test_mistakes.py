@@ -154,6 +154,10 @@ MISTAKES = {
         "train {birds} --cache-dir {bad}/cache",
         r"--cache-dir .* add --cache waveform, or leave it out",
     ),
+    "context of a table": (
+        "predict {run} {birds} --out {bad}/x --context 1",
+        r"context=1 keeps sound .* add flac or wav",
+    ),
     "context of a csv": ("predict {run} {birds} --out {bad}/x.csv --context 1", r"--context is of the sound of events"),
     "fold of scores": (
         "evaluate {bad}/one_class.csv {birds} --fold 1 --workers 2",
