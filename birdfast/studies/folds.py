@@ -24,7 +24,7 @@ from birdfast.recordings.folds import ALWAYS_TRAIN, assign_folds
 from birdfast.recordings.no_call import NO_CALL, with_no_call
 from birdfast.recordings.source import Source
 from birdfast.recordings.tables import read_source
-from birdfast.studies.key import begin, digest
+from birdfast.studies.key import begin, below, digest
 
 BUNDLE, PREDICTIONS, TRUTH, SCORES = "birds.safetensors", "predictions.parquet", "truth.parquet", "scores.json"
 HEARD = "heard.parquet"  # the files that a fold's model was trained on
@@ -194,9 +194,9 @@ def _train(source: Source, recipe: Recipe, folder: Path, options: dict[str, Any]
 
 
 def heard(dls: Any) -> pd.DataFrame:
-    """The files that are trained on, also those that are only mixed in: a column `path`."""
+    """The files that are trained on, also those that are only mixed in: a column `path`, below the source's folder."""
     paths = [dls.train.items["path"], *(pool.windows[0] for pool in dls.pools)]
-    return pd.DataFrame({"path": sorted({str(path) for part in paths for path in part})})
+    return pd.DataFrame({"path": below(dls.source.root, sorted({str(path) for part in paths for path in part}))})
 
 
 def _validated(learn: Any, fold: int) -> tuple[pd.DataFrame, pd.DataFrame]:

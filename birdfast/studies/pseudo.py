@@ -240,7 +240,8 @@ class _Study:
         place = self._folder(number) / LABELS
         if place.is_file():
             return pd.read_parquet(place)
-        table = soft_labels(teacher, self.files, self._folder(number) / "labels", device=self.options["device"])
+        options = {"root": self.source.root, "device": self.options["device"]}
+        table = soft_labels(teacher, self.files, self._folder(number) / "labels", **options)
         place.parent.mkdir(parents=True, exist_ok=True)
         table.insert(3, "fold", self._deal(table["path"]))
         write_table(table, place)
@@ -263,10 +264,13 @@ class _Study:
         note(f"round {row['round']}: macro ROC-AUC {row['score']:.4f}, {verdict}")
 
 
-def soft_labels(teacher: Folds, files: Sequence[str], place: Path, *, device: str | None = None) -> pd.DataFrame:
+def soft_labels(
+    teacher: Folds, files: Sequence[str], place: Path, *, root: Path | None = None, device: str | None = None
+) -> pd.DataFrame:
     """Mean probabilities, for each window of `files`, of the teacher's models that have not trained on the file.
 
-    Scores are kept in the folder `place` as they are made. Files that every model has heard are left out, with a note.
+    Scores are kept in the folder `place` as they are made. Files that every model has heard are left out, with a note; those
+    below the source's folder `root` are known by their place in it, wherever it lies now.
 
     Returns
     -------
@@ -278,7 +282,8 @@ def soft_labels(teacher: Folds, files: Sequence[str], place: Path, *, device: st
         If every model has heard every file.
     """
     heard = [set(pd.read_parquet(bundle.parent / HEARD)["path"]) for bundle in teacher.bundles]
-    fresh = {file: tuple(i for i, paths in enumerate(heard) if file not in paths) for file in files}
+    names = dict(zip(files, below(root, files), strict=True))
+    fresh = {file: tuple(i for i, paths in enumerate(heard) if names[file] not in paths) for file in files}
     tables = []
     for models in sorted(set(fresh.values()) - {()}):
         mine = [file for file in files if fresh[file] == models]

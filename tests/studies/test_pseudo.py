@@ -1,6 +1,8 @@
 """Pseudo-labels: never by a model that heard the file, kept only where they help, made once."""
 
 import json
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -92,6 +94,22 @@ def test_files_that_every_model_heard_are_not_labelled(study, source, recipe):
     known = sorted(heard(study.out / "round1" / "fold0") & set(table["path"]))
     with pytest.raises(BirdfastError, match=f"no soundscape of {len(known)} can be labelled"):
         soft_labels(folds, known, study.out / "never", device="cpu")
+
+
+def test_data_that_moved_are_labelled_by_no_model_that_heard_them(study, source, recipe, tmp_path):
+    table, old = labels_of(study), Source(**{**vars(source), "root": source.unlabelled})
+    folds = folds_module.Folds(tmp_path, recipe, source.classes, [0, 1])
+    for fold in (0, 1):
+        dls = bird_dls(old, recipe.with_(fold=fold, pseudo_mix=1.0), device="cpu", pseudo=table)
+        shutil.copytree(study.out / f"round1/fold{fold}", tmp_path / f"fold{fold}")
+        folds_module.heard(dls).to_parquet(tmp_path / f"fold{fold}" / HEARD)
+    moved = tmp_path / "moved"
+    moved.symlink_to(source.unlabelled)
+    files = {moved / Path(path).name: fold for path, fold in zip(table["path"], table["fold"], strict=True)}
+    again = soft_labels(folds, sorted(map(str, files)), tmp_path / "labels", root=moved, device="cpu")
+    for path, rows in again.groupby("path"):
+        model = Predictor(tmp_path / f"fold{files[Path(path)]}" / "birds.safetensors")  # it alone has not heard it
+        np.testing.assert_allclose(rows[source.classes], model.predict(path, progress=False), atol=1e-5)
 
 
 def test_no_site_that_validates_is_trained_on_by_pseudo_labels(study, source, recipe):
