@@ -7,7 +7,7 @@ The learning rate is what lr_find suggests; for tens of thousands of recordings 
 `--recipe small` leaves MixUp out. What each remedy does: docs/remedies.md.
 
 Expected (written by benchmarks/table.py from benchmarks/results):
-<!-- figures: improved, lr=auto -->
+<!-- figures: improved -->
 - ESC-10 (real), accuracy, 5 official folds: 93.0 % ± 3.3
 - mini BirdCLEF (real), macro ROC-AUC on soundscapes, 6 seeds: 0.702 ± 0.032
 - 206 synthetic species, accuracy: 9.2 %
