@@ -8,8 +8,8 @@ trainings as folds. What each remedy does, and who won with it: docs/remedies.md
 
 Expected (written by benchmarks/table.py from benchmarks/results):
 <!-- figures: first_place -->
-- mini BirdCLEF (real), macro ROC-AUC on soundscapes, 6 seeds: 0.750 ± 0.024
-- 28 s a run of ladder_mini (x86_64 cpu, 2 threads)
+- one model, mini BirdCLEF (real), macro ROC-AUC on soundscapes, 6 seeds: 0.720 ± 0.015
+- 20 s a model of ladder_mini (x86_64 cpu, 2 threads)
 <!-- end of figures -->
 """
 

@@ -8,15 +8,10 @@ The learning rate is what lr_find suggests; for tens of thousands of recordings 
 
 Expected (written by benchmarks/table.py from benchmarks/results):
 <!-- figures: improved -->
-- ESC-10 (real), accuracy, 5 official folds: 93.0 % ± 3.3
-- mini BirdCLEF (real), macro ROC-AUC on soundscapes, 6 seeds: 0.702 ± 0.032
-- 206 synthetic species, accuracy: 9.2 %
-- 206 synthetic species, macro ROC-AUC: 0.704
-- 206 synthetic species, accuracy on the rare third: 4.9 %
-- 206 synthetic species, macro ROC-AUC on soundscapes: 0.601
-- 4 min a run of esc10 (x86_64 CPU, 1 threads)
-- 64 s a run of ladder_mini (x86_64 cpu, 2 threads)
-- 15 min a run of synth206 (x86_64 CPU, 1 threads)
+- one model, ESC-10 (real), accuracy, 5 official folds: 93.0 % ± 3.3
+- one model, mini BirdCLEF (real), macro ROC-AUC on soundscapes, 6 seeds: 0.702 ± 0.032
+- 4 min a model of esc10 (x86_64 CPU, 1 threads)
+- 64 s a model of ladder_mini (x86_64 cpu, 2 threads)
 <!-- end of figures -->
 """
 

@@ -8,8 +8,8 @@ GPU is wanted. A stopped study goes on where it was.
 
 Expected (written by benchmarks/table.py from benchmarks/results):
 <!-- figures: pseudo_labels -->
-- mini BirdCLEF (real), macro ROC-AUC on soundscapes, 6 seeds: 0.744 ± 0.025
-- 26 s a run of ladder_mini (x86_64 cpu, 2 threads)
+- one model, mini BirdCLEF (real), macro ROC-AUC on soundscapes, 6 seeds: 0.744 ± 0.025
+- 26 s a model of ladder_mini (x86_64 cpu, 2 threads)
 <!-- end of figures -->
 """
 

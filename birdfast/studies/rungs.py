@@ -82,12 +82,18 @@ TECHNIQUES = [
     _on_small("soft_auc_bce", "a smooth ROC-AUC and binary cross-entropy", loss="soft_auc_bce", **_EACH),
     _on_small("secondary, masked", "secondary labels left out of the loss (2024 3rd)", secondary="mask", **_MULTI),
     _on_small("secondary, 0.5", "secondary labels as targets of 0.5", secondary="weight", **_MULTI),
+    _on_small("secondary, 1", "secondary labels as targets of 1 (2025 1st)", secondary="weight", secondary_weight=1.0,
+              **_MULTI),
     _on_small("wave mix", "half the clips mixed as sound, labels united (2023 1st, 2025 1st)", wave_mix=0.5),
+    _on_small("wave mix, drawn shares", "the same in shares from Beta(0.4, 0.4), labels by share", wave_mix=0.5,
+              wave_mix_alpha=0.4, wave_mix_labels="interpolate"),
     _on_small("filter", "a random equaliser on half the clips (2023 1st, 2025 2nd)", filter_p=0.5),
     _on_small("gain", "loudness changed by up to 6 dB", gain_db=6.0),
     _on_small("mixup", "MixUp of spectrograms (Zhang et al. 2018)", mixup_alpha=0.4),
     _on_small("gem", "generalised-mean pooling (Radenović et al. 2019)", pooling="gem"),
     _on_small("sed", "a head that hears where the song is (Kong et al. 2020)", pooling="sed"),
+    _on_small("sed, gem", "the same, with generalised-mean pooling of frequency", pooling="sed", sed_frequency="gem"),
+    _on_small("10 s", "10 s of sound around each scored 5 s (2024 1st)", duration=10.0, window=5.0),
     _on_small("drop path", "stochastic depth of 0.15 (2025 1st)", drop_path=0.15),
     _on_small("ema", "the moving average of the weights", ema=0.99),
     _on_small("constant rate", "a learning rate that neither rises nor falls", schedule="constant"),
@@ -98,6 +104,8 @@ TECHNIQUES = [
     _on_small("soundscapes", "labelled soundscapes: an eighth of a batch, and mixed into half the clips (2026 1st)",
               soundscape_share=0.125, soundscape_mix=0.5),
     _on_small("pseudo-labels", "what the model without them says of unlabelled soundscapes (2025 1st)", **_PSEUDO),
+    _on_small("pseudo-labels, substituted", "the same in place of half the clips (2026 2nd)",
+              **_PSEUDO | {"pseudo_mix": 0.5, "pseudo_how": "substitute"}),
 ]  # fmt: skip
 
 RUNGS: dict[str, Rung] = {rung.name: rung for rung in (*MAIN, *TECHNIQUES)}
