@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import shutil
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,18 @@ def test_imported_names_are_public_and_links_lead_somewhere(page):
     assert names <= set(birdfast.__all__)
     links = re.findall(r"\]\((?!http)([^)#]+)(?:#[^)]*)?\)", page.read_text())
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_figures_are_those_that_were_measured(tmp_path, monkeypatch):
+    spec = spec_from_file_location("birdfast_benchmarks_table", ROOT / "benchmarks" / "table.py")
+    table = module_from_spec(spec)
+    spec.loader.exec_module(table)
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "recipes").glob("*.py")]
+    for page in pages:
+        copy = tmp_path / page.relative_to(ROOT)
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copy(page, copy)
+    monkeypatch.setattr(table, "ROOT", tmp_path)
+    table.main()
+    for page in pages:
+        assert (tmp_path / page.relative_to(ROOT)).read_text() == page.read_text(), "run python benchmarks/table.py"
