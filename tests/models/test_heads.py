@@ -3,7 +3,7 @@ import torch
 
 from birdfast.errors import BirdfastError
 from birdfast.models.backbone import BirdModel, create_model
-from birdfast.models.heads import GeM, SedHead, create_head
+from birdfast.models.heads import GeM, Mean, SedHead, create_head
 from birdfast.models.losses import LabelSmoothingCrossEntropy, SmoothedBCE
 from birdfast.recipe import RECIPES
 
@@ -56,6 +56,11 @@ def test_sed_frequency_is_a_knob(features):
     assert (head(features) - plain(features)).abs().max() > 1e-3
     with pytest.raises(BirdfastError, match="unknown sed_frequency"):
         SedHead(8, 4, frequency="max")
+
+
+@pytest.mark.parametrize(("how", "kind"), [("mean", Mean), ("gem", GeM)])
+def test_how_a_model_pools_frequency_is_the_recipes(how, kind):
+    assert type(create_model(TINY.with_(pooling="sed", sed_frequency=how), 7).head.frequency) is kind
 
 
 @pytest.mark.parametrize("loss", [LabelSmoothingCrossEntropy(0.1), SmoothedBCE(0.1)])

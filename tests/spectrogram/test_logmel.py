@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from birdfast.recipe import RECIPES
+from birdfast.recipe import RECIPES, SPECTROGRAM
 from birdfast.spectrogram.logmel import LogMel
 
 
@@ -40,6 +40,16 @@ def test_decibels_equal_librosa(chirp, mel_scale, mel_norm, power):
 def test_shape_of_five_seconds():
     logmel = LogMel.from_recipe(RECIPES["baseline"])
     assert logmel(torch.zeros(2, 1, 160_000)).shape == (2, 1, 128, 313)
+
+
+def test_every_knob_of_the_recipe_is_taken():
+    other = {
+        "sample_rate": 16_000, "n_fft": 1024, "win_length": 800, "hop_length": 160, "n_mels": 64, "fmin": 50.0, "fmax": 7000.0,
+        "power": 1.0, "top_db": 60.0, "mel_scale": "htk", "mel_norm": "none", "normalize": "minmax",
+    }  # fmt: skip
+    assert set(other) == set(SPECTROGRAM)
+    logmel = LogMel.from_recipe(RECIPES["baseline"].with_(**other))
+    assert {name: getattr(logmel, name) for name in other} == other
 
 
 def test_standard_normalisation_is_per_item(chirp):

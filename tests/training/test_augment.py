@@ -9,7 +9,7 @@ from fastai.torch_core import TensorCategory, TensorMultiCategory
 
 from birdfast.errors import BirdfastError
 from birdfast.spectrogram.logmel import LogMel
-from birdfast.training.augment import AddBackground, RandomFilter, RandomGain, WaveMix
+from birdfast.training.augment import AddBackground, RandomFilter, RandomGain, WaveMix, wave_tfms
 from birdfast.training.dataloaders import bird_dls
 from birdfast.training.learner import bird_learner, without_wave_mix
 from birdfast.training.transforms import AudioSpectrogram, AudioTensor, AudioToSpec
@@ -188,6 +188,58 @@ def plain(tiny_recipe):
 @pytest.fixture
 def changed(plain, noises):
     return plain.with_(gain_db=12.0, filter_p=0.5, background=str(noises), wave_mix=1.0)
+
+
+class TestRecipe:
+    "Each knob acts, as far as it says"
+
+    def one(self, recipe, **knobs):
+        _, tfm = wave_tfms(recipe.with_(**knobs), 4)
+        return tfm
+
+    def test_gain(self, plain):
+        x = AudioTensor(torch.ones(200, 1, 4))
+        db = 20 * self.one(plain, gain_db=3.0)(x, split_idx=0).log10()
+        assert -3.01 < db.min() < -2.5
+        assert 2.5 < db.max() < 3.01
+
+    @pytest.mark.parametrize("p", [0.1, 0.9])
+    @pytest.mark.parametrize("name", ["filter_p", "background_p", "wave_mix"])
+    def test_how_often(self, plain, noises, name, p):
+        torch.manual_seed(0)
+        x = AudioTensor(torch.randn(200, 1, 400))
+        more = {"background": str(noises)} if name == "background_p" else {}
+        out = self.one(plain, **{name: p}, **more)((x, torch.zeros(200, dtype=torch.long)), split_idx=0)[0]
+        touched = ((out - x).abs().flatten(1).amax(1) > 1e-4).float().mean()
+        assert touched == pytest.approx(p, abs=0.1)
+
+    @pytest.mark.parametrize(("low", "high"), [(0.0, 2.0), (20.0, 24.0)])
+    def test_level_of_the_background(self, plain, noises, low, high):
+        torch.manual_seed(0)
+        x = AudioTensor(torch.randn(100, 1, 8000))
+        knobs = {"background_p": 1.0, "background_snr_low": low, "background_snr_high": high}
+        added = self.one(plain, background=str(noises), **knobs)(x, split_idx=0) - x
+        snr = 10 * (x.square().mean((1, 2)) / added.square().mean((1, 2))).log10()
+        assert low - 0.05 < snr.min() < low + 0.5
+        assert high - 0.5 < snr.max() < high + 0.05
+
+    def test_shares_of_a_mix(self, plain):
+        torch.manual_seed(0)
+        mean = {a: self.one(plain, wave_mix=1.0, wave_mix_alpha=a).draw(400)[1].mean() for a in (0.0, 50.0, 0.1)}
+        assert mean[0.0] == 0.5
+        assert 0.51 < mean[50.0] < 0.6
+        assert mean[0.1] > 0.85
+
+    @pytest.mark.parametrize("kind", ["index", "multi-hot"])
+    def test_labels_of_a_mix(self, plain, kind):
+        torch.manual_seed(0)
+        x, y = AudioTensor(torch.randn(40, 1, 400)), torch.arange(40) % 4
+        y = TensorCategory(y) if kind == "index" else TensorMultiCategory(torch.eye(4)[y])
+        found = {
+            labels: self.one(plain, wave_mix=1.0, wave_mix_labels=labels)((x, y), split_idx=0)[1].unique().tolist()
+            for labels in ("union", "interpolate")
+        }
+        assert found == {"union": [0, 1], "interpolate": [0, 0.5, 1]}
 
 
 def test_all_happen_before_the_spectrogram_and_in_order(tiny_birds, plain, changed):

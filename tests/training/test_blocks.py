@@ -14,11 +14,11 @@ from birdfast.models.losses import create_loss
 from birdfast.recordings.audio import get_audio_files
 from birdfast.recordings.tables import read_source
 from birdfast.spectrogram.logmel import LogMel
-from birdfast.training.blocks import AudioBlock
-from birdfast.training.clips import clips_table
+from birdfast.training.blocks import AudioBlock, recipe_audio_block
+from birdfast.training.clips import clips_table, split_both
 from birdfast.training.dataloaders import bird_dls
 from birdfast.training.learner import bird_learner
-from birdfast.training.transforms import AudioSpectrogram, AudioTensor
+from birdfast.training.transforms import AudioSpectrogram, AudioTensor, MaskFreq, MaskTime
 
 
 @pytest.fixture
@@ -103,6 +103,25 @@ def test_weighted_sampling_draws_rare_species_as_often(tiny_table, tiny_recipe):
     assert share.between(0.3, 0.37).all(), share
     plain = bird_dls(rare, tiny_recipe.with_(sampling_power=0.0, batch_size=8, n_folds=2))
     assert sorted(plain.train.get_idxs()) == list(range(plain.train.n))
+
+
+@pytest.mark.parametrize("limit", [{}, {"sampling_floor": 100}, {"sampling_cap": 1}])
+def test_counts_are_limited_as_the_recipe_says(tiny_table, tiny_recipe, limit):
+    recipe = tiny_recipe.with_(sampling_power=1.0, n_folds=2, **limit)
+    weights = bird_dls(tiny_table[:23], recipe, device="cpu").train.wgts
+    assert (np.ptp(weights) < 1e-9) == bool(limit)  # limited to one count, all species are as common
+
+
+def test_the_split_is_the_recipes(tiny_table, tiny_recipe):
+    recordings = read_source(tiny_table).recordings
+    knobs = [{}, {"fold": 1}, {"n_folds": 2}, {"seed": 3}, {"group": "none"}]
+    assert len({tuple(split_both(recordings, tiny_recipe.with_(**changes))) for changes in knobs}) == len(knobs)
+
+
+def test_masks_are_the_recipes(tiny_recipe):
+    recipe = tiny_recipe.with_(time_masks=3, time_mask_width=5, freq_masks=1, freq_mask_width=7, mask_p=0.25)
+    masks = {type(tfm): (tfm.n_masks, tfm.max_width, tfm.p_item) for tfm in recipe_audio_block(recipe).batch_tfms[1:]}
+    assert masks == {MaskTime: (3, 5, 0.25), MaskFreq: (1, 7, 0.25)}
 
 
 def test_two_workers_draw_different_crops(tiny_table, tiny_recipe):

@@ -124,7 +124,7 @@ def test_probabilities_by_the_names_of_their_classes(tiny_birds, tiny_recipe, fi
     recipe = tiny_recipe.with_(distill=str(tmp_path / "t.parquet"), distill_kind=kind, distill_weight=40.0, epochs=10,
                                mixup_alpha=0.0, time_masks=0, freq_masks=0, lr=0.01)  # fmt: skip
     learn = learner(tiny_birds, recipe)
-    assert learn.distill.projection is None
+    assert (learn.distill.kind, learn.distill.weight, learn.distill.projection) == (kind, 40.0, None)
     learn.fit_recipe()
     targets, probabilities = learn.recording_scores()
     assert (probabilities.argmax(1) == (targets + 1) % 3).mean() > 0.8

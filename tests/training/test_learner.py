@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.mixup import MixUp as FastaiMixUp
 from fastai.learner import load_learner
 
@@ -63,8 +64,10 @@ def test_layer_groups_are_body_and_head(learn):
 
 @pytest.mark.parametrize("schedule", ["one_cycle", "cosine", "constant"])
 def test_the_schedule_is_the_recipes(tiny_birds, tiny_recipe, schedule):
-    learn = learner(tiny_birds, tiny_recipe.with_(schedule=schedule, lr=1e-3))
+    learn = learner(tiny_birds, tiny_recipe.with_(schedule=schedule, lr=1e-3, weight_decay=0.3))
+    assert learn.wd == 0.3  # for fastai's own ways
     learn.fit_recipe()
+    assert [group["wd"] for group in learn.opt.hypers] == [0.3, 0.3]
     lrs = learn.recorder.lrs
     assert max(lrs) == pytest.approx(1e-3, rel=0.25)
     falls = {
@@ -73,6 +76,43 @@ def test_the_schedule_is_the_recipes(tiny_birds, tiny_recipe, schedule):
         "constant": len(set(lrs)) == 1,
     }
     assert falls[schedule], lrs
+
+
+@pytest.mark.parametrize("warmup", [0.0, 0.8])
+def test_the_warmup_is_the_recipes(tiny_birds, tiny_recipe, warmup):
+    learn = learner(tiny_birds, tiny_recipe.with_(warmup=warmup, batch_size=4, epochs=1))
+    learn.fit_recipe()
+    assert np.argmax(learn.recorder.lrs) / len(learn.recorder.lrs) == pytest.approx(warmup, abs=0.15)
+
+
+class FirstBatch(Callback):
+    "The first batch of a training, which ends there"
+
+    order = 8
+
+    def before_batch(self):
+        self.seen = self.x.clone()
+        raise CancelFitException
+
+
+def test_another_seed_gives_other_weights_and_other_batches(tiny_table, tiny_recipe):
+    table, found = tiny_table.assign(fold=np.arange(30) % 5), []
+    for seed in (0, 0, 1):
+        learn, first = learner(table, tiny_recipe.with_(seed=seed)), FirstBatch()
+        found.append({"weights": weights(learn)["head.2.weight"]})
+        learn.fit_recipe(cbs=[first])
+        found[-1]["batch"] = first.seen
+    assert same(found[0], found[1])
+    assert not any(torch.equal(found[0][name], found[2][name]) for name in found[0])
+
+
+@pytest.mark.parametrize(("task", "labels"), [("single", "interpolate"), ("multi", "union")])
+def test_mixup_is_the_recipes(tiny_birds, tiny_recipe, task, labels):
+    activation = "softmax" if task == "single" else "sigmoid"
+    mixup = learner(tiny_birds, tiny_recipe.with_(mixup_alpha=50.0, task=task, activation=activation)).mix_up
+    assert mixup.labels == labels
+    lam, _ = mixup.draw(200, torch.device("cpu"))
+    assert 0.51 < lam.mean() < 0.6  # 0.84 of the default alpha
 
 
 def test_fastais_own_ways_work_with_mixup_on(learn):
@@ -164,7 +204,6 @@ def test_an_interrupted_run_ends_with_the_same_weights(tiny_birds, tiny_recipe, 
     recipe = tiny_recipe.with_(epochs=4)
     whole = learner(tiny_birds, recipe)
     whole.fit_recipe(run=tmp_path / "whole")
-    from fastai.callback.core import Callback
 
     class Stop(Callback):
         def before_batch(self):

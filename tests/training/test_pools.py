@@ -10,17 +10,20 @@ import torch
 
 from birdfast.errors import BirdfastError
 from birdfast.inference.predictor import Predictor
-from birdfast.recordings.labelled import is_window, site_of, soundscape_folds
+from birdfast.recordings.labelled import is_window, site_of, soundscape_folds, with_windows
 from birdfast.recordings.labels import confidence_weights, sum_at_most, sum_to
 from birdfast.recordings.source import Source
 from birdfast.recordings.tables import read_source
 from birdfast.spectrogram.functional import mix_levelled
-from birdfast.training.checkpoint import StopOnBadFiles
+from birdfast.training.checkpoint import StopOnBadFiles, seed_draws
 from birdfast.training.dataloaders import bird_dls
 from birdfast.training.learner import bird_learner
-from birdfast.training.pools import AddWindow, Pool
+from birdfast.training.pools import AddWindow, Pool, labelled_pool, pseudo_pool
 from birdfast.training.transforms import Clip, Window
 from tests.conftest import SAMPLE_RATE, chirp
+
+CLASSES = ["species0", "species1", "species2"]
+TASKS = {"single": {}, "multi": {"task": "multi", "activation": "sigmoid"}}
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +169,31 @@ def test_the_injector_mixes_sound_and_labels_in_training_only(source, plain, tmp
     assert not torch.equal(mixed, half[1])
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_labels_of_mixed_in_windows_sum_to_what_the_recipe_says(source, plain, task):
+    recipe = plain.with_(soundscape_mix=1.0, soundscape_label_sum=0.8, **TASKS[task])
+    dls = bird_dls(source, recipe, device="cpu")
+    seed_draws(dls, 0)
+    y = torch.cat([y for _, y in batches(dls)])
+    assert sorted({round(value, 4) for value in y.unique().tolist()}) == [0, 0.4, 0.8, 1]
+    rare = labelled_pool(with_windows(source), CLASSES, recipe.with_(soundscape_mix=0.3))
+    assert rare.p == 0.3
+    torch.testing.assert_close(rare.targets.sum(1), torch.full((18,), 0.8))
+
+
+def test_surer_soundscapes_are_drawn_more_often(plain, pseudo):
+    sure, unsure = pseudo["path"].unique()
+    species1 = np.where(pseudo["path"] == sure, 0.9, 0.1)
+    pool = pseudo_pool(
+        pseudo.assign(species0=0.0, species1=species1, species2=0.0), CLASSES, plain.with_(pseudo_mix=0.3)
+    )
+    random.seed(0)
+    drawn = [pool.draw()[0].path for _ in range(400)]
+    assert drawn.count(sure) / 400 == pytest.approx(0.9, abs=0.05)
+    assert unsure in drawn
+    assert pool.p == 0.3
+
+
 def test_labelled_windows_are_left_alone_and_pools_never_meet():
     table = pd.DataFrame({"path": ["a"], "start_time": [0.0], "end_time": [1.0]})
     pools = [Pool(table, np.array([[0.7, 0.0]]), 0.5), Pool(table.assign(path="b"), np.array([[0.0, 0.5]]), 0.5)]
@@ -184,8 +212,9 @@ def test_labelled_windows_are_left_alone_and_pools_never_meet():
     assert swap[1].tolist() == pytest.approx([0.7, 0.0])
 
 
-def test_pseudo_labels_are_sharpened_and_capped(source, plain, pseudo):
-    knobs = {"pseudo_mix": 1.0, "pseudo_power": 2.0, "pseudo_label_sum": 0.5}
+@pytest.mark.parametrize("task", TASKS)
+def test_pseudo_labels_are_sharpened_and_capped(source, plain, pseudo, task):
+    knobs = {"pseudo_mix": 1.0, "pseudo_power": 2.0, "pseudo_label_sum": 0.5, **TASKS[task]}
     dls = bird_dls(source, plain.with_(**knobs), device="cpu", pseudo=pseudo)
     wanted = np.array([0.01, 0.81, 0.25]) * 0.5 / 1.07
     np.testing.assert_allclose(dls.pools[0].targets[0], wanted, rtol=1e-5)
@@ -211,6 +240,14 @@ def test_pseudo_labels_of_what_validates_are_left_out(source, plain, pseudo, cap
     )
     folds = extra[:6].assign(fold=[0, 0, 0, 1, 1, 1])
     assert set(bird_dls(source, recipe, device="cpu", pseudo=folds).pools[0].windows[0]) == {pseudo["path"][3]}
+
+
+def test_by_file_another_soundscape_of_the_site_is_kept(source, plain, pseudo):
+    recipe = plain.with_(pseudo_mix=0.5, soundscape_share=0.25, soundscape_group="file")
+    valid = bird_dls(source, recipe, device="cpu", pseudo=pseudo).valid.items
+    same_site = valid[is_window(valid)]["path"].iloc[0].replace("Train_", "Train_9")
+    more = pd.concat([pseudo, pseudo[:1].assign(path=same_site)])
+    assert same_site in bird_dls(source, recipe, device="cpu", pseudo=more).pools[0].windows[0]
 
 
 def test_it_trains_mixes_and_ships(source, plain, pseudo, tmp_path):

@@ -63,6 +63,14 @@ class TestMasks:
             transform((AudioTensor(torch.randn(2, 1, 800)), torch.arange(2)), split_idx=0)
 
 
+@pytest.mark.parametrize("n_masks", [1, 3])
+@pytest.mark.parametrize(("mask", "other"), [(MaskTime, -2), (MaskFreq, -1)])
+def test_as_many_stripes_are_hidden_as_asked(mask, other, n_masks, spectrograms):
+    many = spectrograms[:1].repeat(50, 1, 1, 1)
+    hidden = (mask(1, n_masks, 1.0)(many, split_idx=0) != many).as_subclass(torch.Tensor)
+    assert hidden.any(other).sum(-1).max() == n_masks
+
+
 def test_audio_to_spec_raises_on_spectrograms_and_pictures(spectrograms):
     for wrong in (spectrograms, torch.randn(2, 3, 8, 8)):
         with pytest.raises(BirdfastError, match="AudioToSpec works on AudioTensor"):
