@@ -10,7 +10,7 @@ Expected (written by benchmarks/table.py from benchmarks/results):
 <!-- figures: ladder -->
 - mini BirdCLEF (real): 96 trainings, 23 s each (x86_64 cpu, 2 threads)
 - 60 synthetic species: 64 trainings, 3 min each (x86_64 cpu, 1 threads)
-- 206 synthetic species: 3 trainings, 6 min each (x86_64 cpu, 2 threads)
+- 206 synthetic species: 14 trainings, 7 min each (x86_64 cpu, 2 threads)
 - gains: docs/remedies.md
 <!-- end of figures -->
 """
