@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from birdfast.errors import BirdfastError, unknown
+from birdfast.recipe_checks import STRIDE as STRIDE
 from birdfast.recipe_checks import check_type, check_values
 
 Pad = Literal["repeat", "end", "center"]

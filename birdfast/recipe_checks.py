@@ -29,6 +29,7 @@ def check_type(name: str, value: Any, hint: Any) -> None:
 
 
 _SHORTEST = 0.001  # s, of a window, which a model keeps in whole milliseconds
+STRIDE = 32  # frames of a spectrogram that the usual backbones make one of their map
 # A damaged or hostile file must not make birdfast fill the memory; nobody records beyond these.
 _MOST = {"sample_rate": 1_000_000, "duration": 600, "n_fft": 65_536, "hop_length": 1_000_000, "n_mels": 2_048}
 
@@ -85,8 +86,35 @@ def check_values(r: Recipe) -> None:
         raise BirdfastError(f"secondary={r.secondary!r} needs task='multi': a single-label clip has one species only")
     if r.task == "multi" and r.activation == "softmax":
         raise BirdfastError("task='multi' needs activation='sigmoid': several species may sing at once")
+    _check_soundscapes(r)
+    _check_sed(r)
     _check_loss(r)
     _check_training(r)
+
+
+def _check_soundscapes(r: Recipe) -> None:
+    if r.soundscape_label_sum > 1:
+        raise BirdfastError(
+            f"the recipe's soundscape_label_sum must not exceed 1, it is {r.soundscape_label_sum:g}: a window of one "
+            "species would get a target above 1"
+        )
+    n_windows = round(r.soundscape_share * r.batch_size)
+    if r.soundscape_share and not 0 < n_windows < r.batch_size:
+        raise BirdfastError(
+            f"soundscape_share={r.soundscape_share:g} of batch_size={r.batch_size} is {n_windows} windows: "
+            f"give {1 / r.batch_size:g} or more, and less than 1"
+        )
+
+
+def _check_sed(r: Recipe) -> None:
+    """Attention over time weighs the frames of the backbone's map, and needs two of them or more."""
+    n_frames = 1 + r.n_samples // r.hop_length
+    if r.pooling == "sed" and n_frames <= STRIDE:
+        raise BirdfastError(
+            f"pooling='sed' weighs moments of a clip against each other: a duration of {r.duration:g} s at "
+            f"hop_length={r.hop_length} is {n_frames} frames, of which a backbone makes a single one; make the clip longer "
+            f"than {STRIDE} frames, or set pooling='avg'"
+        )
 
 
 def _check_loss(r: Recipe) -> None:

@@ -64,12 +64,23 @@ def test_baseline_and_improved_differ_just_in_the_remedies():
         ({"window": 0.0004}, "window of 0.0004 s is too short: give 0.001 s or more"),
         ({"loss": "focl"}, "did you mean 'focal'"),
         ({"loss": "focal"}, "needs activation='sigmoid', not 'softmax'"),
+        ({"pooling": "sed", "duration": 0.4}, "'sed' .* duration of 0.4 s at hop_length=512 is 26 frames"),
+        ({"soundscape_share": 0.01}, "soundscape_share=0.01 of batch_size=32 is 0 windows: give 0.03125 or more"),
+        ({"soundscape_share": 0.99}, "soundscape_share=0.99 of batch_size=32 is 32 windows"),
+        ({"soundscape_label_sum": 2.0}, "soundscape_label_sum must not exceed 1, it is 2"),
         ({"loss": "soft_auc", "activation": "sigmoid", "batch_size": 1}, "holds no pair"),
     ],
 )
 def test_a_wrong_knob_is_a_sentence(knobs, message):
     with pytest.raises(BirdfastError, match=message):
         get_recipe("improved", **knobs)
+
+
+def test_what_borders_on_the_refused_is_taken():
+    assert get_recipe("improved", pooling="sed", duration=0.512).n_samples // 512 == 32  # 33 frames
+    assert get_recipe("improved", duration=0.4).pooling == "avg"
+    assert get_recipe("improved", soundscape_label_sum=1.0).soundscape_label_sum == 1
+    assert get_recipe("improved", soundscape_share=1 / 32).hears_soundscapes
 
 
 def test_names_and_files_that_do_not_exist(tmp_path):

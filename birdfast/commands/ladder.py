@@ -22,6 +22,7 @@ from birdfast.commands.arguments import (
 )
 from birdfast.commands.options import read_cache, read_columns, read_knobs
 from birdfast.commands.shell import INTERRUPTED, listing
+from birdfast.errors import BirdfastError
 from birdfast.studies.rungs import MAIN, Rung, ablation, split_names
 
 DEFAULT = ",".join(rung.name for rung in MAIN)
@@ -30,7 +31,10 @@ DEFAULT = ",".join(rung.name for rung in MAIN)
 def ladder(
     source: SourceArg,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the rows, the table and the plot")],
-    rungs: Annotated[str, typer.Option(help="Names with commas between; all: every one that birdfast knows")] = DEFAULT,
+    rungs: Annotated[
+        str | None,
+        typer.Option(help="Names with commas between; all: every one that birdfast knows", show_default=DEFAULT),
+    ] = None,
     ablate: Annotated[
         str | None, typer.Option(metavar="RECIPE", help="In place of rungs: a recipe less one technique at a time")
     ] = None,
@@ -60,7 +64,9 @@ def ladder(
     """
     from birdfast.studies.ladder import ladder as climb
 
-    chosen: list[str | Rung] = [*ablation(ablate)] if ablate else [*split_names(rungs)]
+    if ablate and rungs is not None:
+        raise BirdfastError("--ablate makes its own rungs: leave out --rungs, or --ablate")
+    chosen: list[str | Rung] = [*ablation(ablate)] if ablate else [*split_names(rungs or DEFAULT)]
     cached: dict[str, Any] = read_cache(cache, cache_dir)
     try:
         done = climb(

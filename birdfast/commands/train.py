@@ -66,11 +66,11 @@ def train_run(
     BirdfastError
         For a folder that is taken or not to be resumed, and for data that cannot be trained on.
     """
-    from birdfast.models.backbone import check_backbone
     from birdfast.models.weights import check_spectrogram
     from birdfast.training.checkpoint import EXPORTS, check_epochs, read_state
-    from birdfast.training.dataloaders import bird_dls
+    from birdfast.training.dataloaders import bird_dls, check_request
     from birdfast.training.learner import bird_learner
+    from birdfast.training.pools import check_pseudo
     from birdfast.training.progress import quiet_unless_watched
 
     out, started = Path(out), time.monotonic()
@@ -79,7 +79,8 @@ def train_run(
         raise unknown("weights to export", export, EXPORTS)
     done = read_state(out)[0].get("epoch", -1) + 1 if resume else 0
     check_epochs(out, done, recipe.epochs)
-    check_backbone(recipe.backbone)
+    check_request(recipe, cache)
+    check_pseudo(pseudo, recipe)
     check_spectrogram(recipe)
     found = read_source(source, **(columns or {}))
     out.mkdir(parents=True, exist_ok=True)

@@ -125,12 +125,15 @@ def train_folds(
     BirdfastError
         If there is no such fold, or `out` holds a study by another recipe or of other data.
     """
+    from birdfast.training.dataloaders import check_request
     from birdfast.training.pools import check_pseudo
 
-    found, out = read_source(source, **(columns or {})), Path(out)
-    recipe = with_all_folds(found, get_recipe(recipe, **knobs))
+    recipe, out = get_recipe(recipe, **knobs), Path(out)
+    check_request(recipe, cache)
+    check_pseudo(pseudo, recipe)
+    found = read_source(source, **(columns or {}))
+    recipe = with_all_folds(found, recipe)
     numbers = wanted_folds(found, recipe, folds)
-    check_pseudo(pseudo, recipe)  # before the folder is bound to these arguments
     begin(out, recipe, found, pseudo=digest(Path(pseudo).read_bytes()) if pseudo else None)
     options = {"num_workers": num_workers, "device": device, "cache": cache, "cache_dir": cache_dir}
     if pseudo:

@@ -125,11 +125,15 @@ def ladder(
         Before anything is trained: an unknown rung, or one with a knob or a value that the recipe does not have; a score
         that some rung will not have; no rung that this data can train. Single rungs that it cannot are left out.
     """
+    from birdfast.training.dataloaders import check_request
+
     chosen = find_rungs(MAIN if rungs is None else rungs)
     numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not numbers:
         raise BirdfastError("seeds must be 1 or more: nothing is measured without one")
     recipes = {rung.name: rung.get_recipe(**knobs) for rung in chosen}
+    for recipe in recipes.values():
+        check_request(recipe, cache)
     found, out = read_source(source, **(columns or {})), Path(out)
     chosen = _with_references(_possible(chosen, recipes, found))
     _check_score(score, found, [recipes[rung.name] for rung in chosen])

@@ -103,7 +103,10 @@ def pseudo_label(
     BirdfastError
         Before anything is trained: if there are no soundscapes, fewer than two folds, or folds that share a recordist.
     """
+    from birdfast.training.dataloaders import check_request
+
     recipe, options = _knobs_apart(recipe, options)
+    check_request(recipe, options.get("cache"))
     given = {"pseudo_how": pseudo_how, "pseudo_mix": pseudo_mix, "pseudo_label_sum": pseudo_label_sum}
     used = _used(recipe, {name: value for name, value in given.items() if value is not None})
     powers = _powers(_power_of(recipe) if pseudo_power is None else pseudo_power, rounds)

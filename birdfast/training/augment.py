@@ -1,5 +1,7 @@
 """Changes to waveforms on the device, in training only: gain, filter, background, and the mix of two recordings."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from fastai.torch_core import TensorCategory, TensorMultiCategory
@@ -122,7 +124,7 @@ class AddBackground(_WaveTransform):
         super().__init__()
         self.folder, self.sample_rate, self.duration = str(folder), sample_rate, duration
         self.p_item, self.snr, self.most, self.pool = p, snr, most, None
-        get_audio_files(folder)  # raises where there are none
+        check_background(folder)
 
     def __getstate__(self):
         return self.__dict__ | {"pool": None}  # read again where it is needed
@@ -141,6 +143,15 @@ class AddBackground(_WaveTransform):
         snr = torch.where(torch.rand(len(x)) < self.p_item, snr, torch.inf)
         background = pool[sent(which, x.device)][:, None, : x.shape[-1]].float()
         return F.add_background(x, background, sent(snr, x.device))
+
+
+def check_background(folder):
+    "Raise where a folder of background is missing, or holds no sound"
+    if not Path(folder).is_dir():
+        raise BirdfastError(
+            f"background={str(folder)!r} is no folder: name one with sound without calls, or set it to ''"
+        )
+    get_audio_files(folder)  # raises where there are none
 
 
 def read_background(folder, sample_rate, duration, most):

@@ -6,11 +6,13 @@ import torch
 
 from birdfast.errors import BirdfastError, unknown
 from birdfast.notes import note
+from birdfast.recipe import STRIDE
 from birdfast.recordings.audio import AudioError, fit, read_clip
 from birdfast.recordings.cache import CACHE_ROOT, CACHES, cache_waveforms, fill, from_pcm, to_pcm
 from birdfast.recordings.store import Store
 from birdfast.spectrogram.functional import mix_levelled
 from birdfast.spectrogram.logmel import LogMel
+from birdfast.training.augment import check_waveforms
 from birdfast.training.transforms import LevelsTensor, PcmTensor, ReadClip
 
 _FRONT_END = (
@@ -104,6 +106,15 @@ class ReadLevels(ReadClip):
         return _as_levels(self.logmel.levels(torch.from_numpy(waveform)).T.numpy())
 
 
+def check_cache(cache, recipe):
+    "Refuse a cache that there is not, and saved spectrograms where the recipe wants more than they hold"
+    if cache and cache not in CACHES:
+        raise unknown("cache", cache, CACHES)
+    if cache == "spectrogram":
+        check_waveforms(recipe, "cache='spectrogram'")
+        check_whole(recipe)
+
+
 def check_whole(recipe):
     "Refuse spectrograms made ahead where windows are scored from a longer stretch of sound"
     if recipe.scored < recipe.duration:
@@ -134,8 +145,6 @@ def cached_reader(cache, recordings, recipe, bad_files=None, *, cache_dir=None):
     if not cache:
         return None
     root = cache_dir or CACHE_ROOT
-    if cache not in CACHES:
-        raise unknown("cache", cache, CACHES)
     if cache == "waveform":
         store = cache_waveforms(recordings, root, sample_rate=recipe.sample_rate)
         return ReadPcm(recipe, store, bad_files)
@@ -197,9 +206,19 @@ def npy_headers(paths, recipe):
                 f"{path} has the shape {shape}, the recipe wants (n_mels={recipe.n_mels}, frames): save them so, or give "
                 "bird_dls the n_mels, hop_length and sample_rate they were made with"
             )
+        _check_moments(path, shape[1], recipe)
         rows.append((path, recipe.sample_rate, 1, shape[1] * recipe.hop_length / recipe.sample_rate, None))
     note(f"{len(rows)} saved spectrograms: taken as dB at {recipe.sample_rate} Hz, hop_length={recipe.hop_length}")
     return pd.DataFrame(rows, columns=["path", "sample_rate", "channels", "duration", "error"])
+
+
+def _check_moments(path, n_frames, recipe):
+    "Repeated to the length of a clip, a single moment gives attention over time nothing to weigh"
+    if recipe.pooling == "sed" and n_frames <= STRIDE:
+        raise BirdfastError(
+            f"pooling='sed' weighs moments of a recording against each other: the {n_frames} frames of {path} are a single "
+            f"one to a backbone; save more than {STRIDE}, leave such files out, or set pooling='avg'"
+        )
 
 
 def _load(path):

@@ -10,6 +10,7 @@ from fastai.torch_core import default_device, num_distrib
 
 from birdfast.errors import BirdfastError
 from birdfast.models.backbone import check_backbone
+from birdfast.models.defaults import backbone_lr
 from birdfast.notes import note
 from birdfast.recipe import epoch_steps, get_recipe, lr_too_low
 from birdfast.recordings.bad_files import BadFiles
@@ -20,13 +21,13 @@ from birdfast.recordings.labels import check_labels, sampling_weights
 from birdfast.recordings.no_call import with_no_call
 from birdfast.recordings.tables import read_source
 from birdfast.training import show  # noqa: F401 - registers how fastai draws birdfast's types
-from birdfast.training.augment import check_waveforms
+from birdfast.training.augment import check_background, check_waveforms
 from birdfast.training.blocks import bird_block
-from birdfast.training.cached import cached_reader, check_whole, is_npy
+from birdfast.training.cached import cached_reader, check_cache, is_npy
 from birdfast.training.clips import clips_table, readable, split_both, windows_of
-from birdfast.training.distill import load_teacher
+from birdfast.training.distill import check_teacher, load_teacher
 from birdfast.training.loader import BirdDL
-from birdfast.training.pools import labelled_pool, not_validated, pseudo_pool, read_pseudo
+from birdfast.training.pools import check_pseudo, labelled_pool, not_validated, pseudo_pool, read_pseudo
 
 
 def bird_dls(
@@ -53,11 +54,8 @@ def bird_dls(
     The dls carry `recipe`, `source`, `clips`, `pools`, `leaks`, `n_files`, `bad_files` and, for distillation, `teacher`.
     """
     recipe = get_recipe(recipe, **knobs)
-    if cache == "spectrogram":
-        check_waveforms(recipe, "cache='spectrogram'")
-        check_whole(recipe)
-
-    check_backbone(recipe.backbone)  # before a long look at the data
+    check_request(recipe, cache)
+    check_pseudo(pseudo, recipe)
     _check_workers(num_workers)
     source = read_source(source, **(columns or {}))
     if recipe.no_call:
@@ -90,6 +88,18 @@ def bird_dls(
     return dls
 
 
+def check_request(recipe, cache=None):
+    "Refuse, before a long look at the data, a training that would fail whatever they are"
+    check_backbone(recipe.backbone)
+    if recipe.lr == "backbone":
+        backbone_lr(recipe.backbone)  # raises where none is known
+    check_cache(cache, recipe)
+    if recipe.distill:
+        check_teacher(Path(recipe.distill))
+    if recipe.background:
+        check_background(recipe.background)
+
+
 def _pools(clips, pseudo, classes, recipe):
     "What is mixed into recordings: pseudo-labelled windows first, then labelled ones for clips that got none"
     pools = [] if pseudo is None else [pseudo_pool(pseudo, classes, recipe)]
@@ -112,11 +122,6 @@ def _draws(train, recipe):
         options["wgts"] = weights
     if recipe.soundscape_share:
         n_windows = round(recipe.soundscape_share * recipe.batch_size)
-        if not 0 < n_windows < recipe.batch_size:
-            raise BirdfastError(
-                f"soundscape_share={recipe.soundscape_share:g} of batch_size={recipe.batch_size} is {n_windows} windows: "
-                f"give {1 / recipe.batch_size:g} or more, and less than 1"
-            )
         options |= {"windows": np.flatnonzero(windows), "n_windows": n_windows}
     return options
 
@@ -205,6 +210,7 @@ def _introduce(dls, recordings, is_valid):
             f"lr={dls.recipe.lr:g} suits tens of thousands of recordings, not {len(recordings)}: "
             "consider lr='auto', or recipe='small'"
         )
+    _note_average(dls.recipe)
 
 
 def _note_steps(n_train, recipe):
@@ -212,6 +218,15 @@ def _note_steps(n_train, recipe):
     steps, smaller = epoch_steps(n_train // max(1, num_distrib()), recipe.batch_size)
     few = f": few to learn from, consider batch_size={smaller}" if smaller else ""
     note(f"{steps} (batch_size={recipe.batch_size}){few}")
+
+
+def _note_average(recipe):
+    "Weights that hardly move are not worth averaging"
+    if recipe.swa and recipe.schedule != "constant":
+        note(
+            f"swa={recipe.swa:g} averages the last epochs, in which schedule={recipe.schedule!r} lets the rate fall to "
+            "nothing, so that their weights hardly differ: consider schedule='constant'"
+        )
 
 
 def _introduce_soundscapes(pools, windows, is_valid):

@@ -62,13 +62,18 @@ def load_teacher(recipe, classes, paths):
     return teacher
 
 
-def _read(file):
-    "Paths, starts, values and the names of the values, checked"
+def check_teacher(file):
+    "Raise where a file of a teacher's values is missing, or of another kind"
     if not file.exists():
         raise BirdfastError(f"no teacher at {file}: give distill an .npz or .parquet of values by path and start_time")
-    read = _read_parquet if file.is_dir() else {".npz": _read_npz, ".parquet": _read_parquet}.get(file.suffix)
-    if read is None:
+    if not file.is_dir() and file.suffix not in (".npz", ".parquet"):
         raise BirdfastError(f"a teacher's values are an .npz, a .parquet or a folder of Parquets, not {file.name}")
+
+
+def _read(file):
+    "Paths, starts, values and the names of the values, checked"
+    check_teacher(file)
+    read = _read_npz if file.suffix == ".npz" and not file.is_dir() else _read_parquet
     try:
         paths, starts, values, names = read(file)
     except (KeyError, ValueError, OSError) as error:

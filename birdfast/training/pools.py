@@ -91,7 +91,7 @@ def pseudo_pool(pseudo, classes, recipe):
 
 
 def check_pseudo(pseudo, recipe):
-    "Pseudo-labels and a recipe that draws from them go together"
+    "Pseudo-labels and a recipe that draws from them go together; raises where there are none at their path, too"
     if (pseudo is None) != (recipe.pseudo_mix == 0):
         remedy = (
             "needs pseudo-labels: give pseudo='pseudo.parquet' (at the shell --pseudo FILE; birdfast pseudo makes one), or "
@@ -100,11 +100,12 @@ def check_pseudo(pseudo, recipe):
             else "uses none of the pseudo-labels: set pseudo_mix=1 (at the shell --set pseudo_mix=1), or leave them out"
         )
         raise BirdfastError(f"pseudo_mix={recipe.pseudo_mix:g} {remedy}")
+    if isinstance(pseudo, (str, Path)) and not Path(pseudo).exists():
+        raise BirdfastError(f"no pseudo-labels at {pseudo}: give a Parquet of them, as birdfast pseudo writes")
 
 
 def read_pseudo(pseudo, classes, recipe):
     "A table of soft labels or its Parquet, without the rows that this fold holds out; None where there is none"
-    check_pseudo(pseudo, recipe)
     if pseudo is None:
         return None
     table = pseudo if isinstance(pseudo, pd.DataFrame) else _read(Path(pseudo))

@@ -27,6 +27,10 @@ def test_mistakes_are_told(birdfast, tiny_birds, tmp_path):
     words = ["ladder", tiny_birds, "--out", tmp_path / "none"]
     assert "did you mean 'small'" in birdfast(*words, "--rungs", "smal", code=1).stderr
     assert "unknown recipe" in birdfast(*words, "--ablate", "imprved", code=1).stderr
+    both = birdfast(*words, "--ablate", "small", "--rungs", "improved", code=1).stderr
+    assert "--ablate makes its own rungs: leave out --rungs, or --ablate" in both
+    hasty = birdfast("ladder", tmp_path / "nowhere", *words[2:], "--cache", "wavform", code=1).stderr
+    assert "did you mean 'waveform'" in hasty  # before the data are looked for
     assert "knob" in birdfast(*words, "--set", "n_mel=3", code=1).stderr
     assert not (tmp_path / "none").exists()
 

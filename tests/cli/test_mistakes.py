@@ -201,6 +201,30 @@ def test_mistakes_are_told_in_a_sentence(birdfast, mistake, bad, trained, tiny_b
     assert re.search(sentence, lines[-1]), result.output
 
 
+HASTY = {
+    "pseudo-labels without soundscapes": ("--set pseudo_mix=1", "pseudo_mix=1 needs pseudo-labels"),
+    "missing pseudo-labels": ("--set pseudo_mix=1 --pseudo {gone}/p.parquet", "no pseudo-labels at .*p.parquet"),
+    "a share of no window": ("--set soundscape_share=0.01", "soundscape_share=0.01 of batch_size=8 is 0 windows"),
+    "attention to one frame": ("--set pooling=sed --set duration=0.4", "pooling='sed' weighs moments"),
+    "rate of no family": ("--lr backbone", "no default learning rate is known for test_efficientnet"),
+    "unknown cache": ("--cache wavform", "unknown cache 'wavform': did you mean 'waveform'"),
+    "missing teacher": ("--set distill={gone}/t.npz", "no teacher at .*t.npz"),
+    "missing background": ("--set background={gone}/noise", "background='.*noise' is no folder"),
+}
+
+
+@pytest.mark.parametrize("command", ["train", "folds", "pseudo"])
+@pytest.mark.parametrize("mistake", HASTY)
+def test_what_no_data_can_mend_is_told_before_they_are_read(birdfast, mistake, command, recipe_file, tmp_path):
+    options, sentence = HASTY[mistake]
+    if command == "pseudo" and "pseudo" in options:
+        pytest.skip("it makes its own pseudo-labels")
+    words = [*options.format(gone=tmp_path).split(), "--recipe", recipe_file, "--out", tmp_path / "out"]
+    result = birdfast(command, tmp_path / "nowhere", *words, code=1)
+    assert re.search(sentence, result.stderr.splitlines()[-1]), result.output
+    assert not (tmp_path / "out").exists()
+
+
 def spoil(kind: str, path: Path) -> None:
     """Make an unusable recording of a kind."""
     noise = np.random.default_rng(0).standard_normal(2 * RATE).astype(np.float32) * 0.1

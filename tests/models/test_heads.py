@@ -5,7 +5,7 @@ from birdfast.errors import BirdfastError
 from birdfast.models.backbone import BirdModel, create_model
 from birdfast.models.heads import GeM, Mean, SedHead, create_head
 from birdfast.models.losses import LabelSmoothingCrossEntropy, SmoothedBCE
-from birdfast.recipe import RECIPES
+from birdfast.recipe import RECIPES, STRIDE
 
 TINY = RECIPES["baseline"].with_(backbone="test_efficientnet", weights="random")
 
@@ -19,6 +19,12 @@ def features():
 def test_gem_goes_from_the_mean_to_the_maximum(features, p, like):
     wanted = getattr(features, like)((-2, -1), keepdim=True)
     torch.testing.assert_close(GeM(p=p)(features), wanted, rtol=0.02, atol=1e-4)
+
+
+@pytest.mark.parametrize(("n_frames", "n_moments"), [(STRIDE, 1), (STRIDE + 1, 2)])
+def test_sed_needs_more_frames_than_the_stride(n_frames, n_moments):
+    model = create_model(TINY.with_(pooling="sed"), 7).eval()
+    assert model.frames(torch.zeros(1, 1, 128, n_frames)).shape == (1, 7, n_moments)
 
 
 def test_gem_learns_p_and_is_the_formula(features):

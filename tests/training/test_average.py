@@ -149,6 +149,13 @@ def test_contradictions_are_refused(tiny_recipe):
         tiny_recipe.with_(body_lr=0.0)
 
 
+@pytest.mark.parametrize(("knobs", "said"), [({"swa": 0.5}, True), ({"swa": 0.5, "schedule": "cosine"}, True),
+                                             ({"swa": 0.5, "schedule": "constant"}, False), ({}, False)])  # fmt: skip
+def test_an_average_of_weights_at_a_falling_rate_is_remarked_on(tiny_birds, tiny_recipe, capsys, knobs, said):
+    bird_dls(tiny_birds, tiny_recipe.with_(**knobs), device="cpu")
+    assert ("swa=0.5 averages the last epochs" in capsys.readouterr().err) == said
+
+
 class Rates(Callback):
     order = 61
 

@@ -142,6 +142,16 @@ def test_saved_spectrograms_of_another_shape_are_refused(saved, tiny_birds, plai
         bird_dls(mixed, plain)
 
 
+def test_attention_over_saved_single_moments_is_refused(saved, plain):
+    short, sed = saved / "species1" / "3.npy", plain.with_(pooling="sed")
+    np.save(short, np.load(short)[:, :33])
+    bird_dls(saved, sed, device="cpu")
+    np.save(short, np.load(short)[:, :32])
+    with pytest.raises(BirdfastError, match=r"'sed' weighs moments .* the 32 frames of .*3\.npy are a single one"):
+        bird_dls(saved, sed)
+    bird_dls(saved, plain, device="cpu")
+
+
 def test_a_broken_npy_is_listed(saved, plain):
     (saved / "species0" / "0.npy").write_bytes(b"no array")
     dls = bird_dls(saved, plain, device="cpu")
