@@ -21,7 +21,9 @@ from birdfast.evaluation import metrics
 from birdfast.evaluation.calibration import Calibration, calibration_error, reliability
 from birdfast.evaluation.levels import level_table
 from birdfast.evaluation.report import average_by, per_class_table
+from birdfast.inference.bundle import Bundle
 from birdfast.inference.postprocess import PostProcess
+from birdfast.inference.predictor import Predictor
 from birdfast.notes import note
 from birdfast.recipe import Recipe
 from birdfast.recordings.audio import read_headers
@@ -105,7 +107,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: str | Path | Sequence[str | Path],
+    model: str | Path | Bundle | Predictor | Sequence[str | Path | Bundle],
     source: str | Path,
     *,
     truth: str | Path | None = None,
@@ -122,8 +124,9 @@ def evaluate(
     Parameters
     ----------
     model
-        A bundle, the folder of a run, or a csv: a submission, or the scores of `birdfast predict`. Several models are
-        an ensemble, by `blend` and `weights` as of :class:`~birdfast.inference.ensemble.Ensemble`.
+        A bundle or its path, the folder of a run, or a csv: a submission, or the scores of `birdfast predict`. Several
+        models are an ensemble, by `blend` and `weights` as of :class:`~birdfast.inference.ensemble.Ensemble`, or that
+        itself.
     source
         A solution.csv; a BirdCLEF folder, of which the test soundscapes are scored where it has a solution.csv, else
         its labelled soundscapes, without those that the model was trained on by its recipe; Raven or Audacity labels,
@@ -141,8 +144,8 @@ def evaluate(
     BirdfastError
         If there is nothing to score, or scores and truth do not go together.
     """
-    models = [model] if isinstance(model, (str, Path)) else list(model)
-    if Path(models[0]).suffix == ".csv":
+    models = list(model) if isinstance(model, (list, tuple)) else [model]
+    if models and isinstance(models[0], (str, Path)) and Path(models[0]).suffix == ".csv":
         if post or len(models) > 1 or blend != "mean" or weights is not None:
             raise BirdfastError(
                 f"{models[0]} holds scores: post-process and blend where they are made, in birdfast predict"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +38,13 @@ def _remedy(folder: Path) -> str:
     return f": it is a study, name its folds: {' '.join(str(file.parent) for file in bundles)}" if bundles else ""
 
 
-def find_predictor(models: str | Path | Sequence[str | Path], **options: Any) -> Any:
-    """The predictor of a bundle or the folder of a run, the ensemble of several."""
+def find_predictor(models: Any, **options: Any) -> Any:
+    """The predictor of a bundle, its path or the folder of a run, the ensemble of several or of an Ensemble."""
     from birdfast.inference.ensemble import load_predictor
 
-    members = [models] if isinstance(models, (str, Path)) else models
-    return load_predictor([find_bundle(member) for member in members], **options)
+    members = models if isinstance(models, (list, tuple)) else [models]
+    found = [find_bundle(member) if isinstance(member, (str, Path)) else member for member in members]
+    return load_predictor(found, **options)
 
 
 def read_weights(text: str | None) -> list[float] | None:

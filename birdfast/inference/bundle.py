@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,12 +139,36 @@ def as_bundle(model: Any) -> Bundle:
     recipe, vocab = getattr(model, "recipe", None), getattr(getattr(model, "dls", None), "vocab", None)
     net = getattr(model, "model", None)
     if not (isinstance(recipe, Recipe) and isinstance(net, nn.Module) and vocab is not None):
-        raise BirdfastError(
-            f"a {type(model).__name__} is neither a bundle's path, a Bundle nor a learner with a recipe and classes: "
-            "make the learner with bird_learner(bird_dls(...))"
-        )
+        raise _no_bundle(model)
     classes = [str(name) for name in vocab]
     return Bundle(net, LogMel.from_recipe(recipe), classes[:-1] if recipe.no_call else classes, recipe)
+
+
+def _no_bundle(model: Any) -> BirdfastError:
+    """Why `model` is no single classifier, and what to give instead."""
+    from birdfast.inference.bundle_ensemble import BundleEnsemble
+    from birdfast.inference.ensemble import Ensemble
+    from birdfast.inference.predictor import Predictor
+
+    if isinstance(model, (list, tuple, BundleEnsemble, Ensemble)):
+        return BirdfastError(
+            "an ensemble is no single bundle: write it with save_ensemble; in a list of models name its members instead"
+        )
+    if isinstance(model, Predictor):
+        return BirdfastError("a Predictor runs a model and does not carry it: give the model that it was made of")
+    return BirdfastError(
+        f"a {type(model).__name__} is neither a bundle's path, a Bundle nor a learner with a recipe and classes: "
+        "make the learner with bird_learner(bird_dls(...))"
+    )
+
+
+def as_kept(model: Any) -> Any:
+    """The model itself where it stays as it is; of a learner, which may train on, a bundle of its weights now."""
+    if not hasattr(model, "dls"):
+        return model
+    bundle = as_bundle(model)
+    logmel, net = clone(bundle).cpu()
+    return replace(bundle, model=net, logmel=logmel)
 
 
 def clone(bundle: Bundle) -> nn.Sequential:

@@ -10,7 +10,8 @@ from typing import Any
 
 from birdfast.errors import BirdfastError
 from birdfast.inference.bundle import SUFFIX, Bundle, as_bundle, checked_weights, read_metadata, read_model
-from birdfast.inference.ensemble_engine import check_together, check_weights
+from birdfast.inference.ensemble import Ensemble
+from birdfast.inference.ensemble_engine import check_together, check_weights, name_of
 from birdfast.inference.header import ENSEMBLE_KEY, Header, open_seal, read_header_json, read_members, seal
 from birdfast.inference.writers import replacing
 from birdfast.recipe import Recipe
@@ -44,28 +45,45 @@ def as_ensemble(models: Any, *, weights: Sequence[float] | None = None) -> Bundl
     Raises
     ------
     BirdfastError
-        If the models do not go together, or weights do not suit them.
+        If the models do not go together, weights do not suit them, or an :class:`Ensemble` blends by rank.
     """
+    if isinstance(models, (BundleEnsemble, Ensemble, str, Path)) and weights is not None:
+        raise BirdfastError("an ensemble has its weights already: give a list of its models with others")
+    if isinstance(models, Ensemble):
+        return _of_predictor(models)
     if isinstance(models, BundleEnsemble):
         return models
     if isinstance(models, (str, Path)):
         return load_ensemble(models)
+    if not isinstance(models, (list, tuple)):
+        raise BirdfastError(f"a {type(models).__name__} is no ensemble: give several models in a list")
     members = [as_bundle(model) for model in models]
     given = check_weights(weights, len(members))
     for member, model in zip(members[1:], models[1:]):
-        name = model if isinstance(model, (str, Path)) else member.recipe.name
-        check_together((members[0].recipe, members[0].classes), (member.recipe, member.classes), name)
+        ours, theirs = (members[0].recipe, members[0].classes), (member.recipe, member.classes)
+        check_together(ours, theirs, name_of(model, member.recipe))
     extra = {name: value for name, value in members[0].extra.items() if name not in ("calibration", "created")}
     return BundleEnsemble(members, given, extra)
 
 
+def _of_predictor(ensemble: Ensemble) -> BundleEnsemble:
+    if ensemble.blend == "rank":
+        raise BirdfastError(
+            "ranks compare all windows that are predicted together, which no file of models can, it scores each by itself: "
+            'write Ensemble(models, blend="mean"), or save its models one by one and rank with Ensemble(files, blend="rank")'
+        )
+    return as_ensemble(ensemble.models, weights=ensemble.weights)
+
+
 def save_ensemble(models: Any, path: str | Path, *, weights: Sequence[float] | None = None) -> Path:
-    """Write several bundles, learners or paths of either to one ``.safetensors``, put in place whole; returns its path.
+    """Write an :class:`Ensemble`, or several bundles, learners or paths, to one ``.safetensors``; returns its path.
+
+    It is put in place whole or not at all.
 
     Raises
     ------
     BirdfastError
-        If the suffix is another, the models do not go together, or one is not its recipe's.
+        If the suffix is another, the models do not go together or blend by rank, or one is not its recipe's.
     """
     from safetensors.torch import save_file
 

@@ -58,7 +58,7 @@ class Engine(Protocol):
 
 
 def load_engine(model: Any, *, device: Any = None) -> Engine:
-    """The engine for a file, by its suffix (``.safetensors``, ``.onnx``, ``.xml``), for a Bundle or for a learner.
+    """The engine for a file, by its suffix (``.safetensors``, ``.onnx``, ``.xml``), for a Bundle or a learner; a Predictor's own.
 
     Of a list of these, an ensemble: :class:`~birdfast.inference.ensemble_engine.EnsembleEngine`.
 
@@ -73,6 +73,12 @@ def load_engine(model: Any, *, device: Any = None) -> Engine:
         from birdfast.inference.ensemble_engine import EnsembleEngine
 
         return EnsembleEngine(model, device=device)
+    from birdfast.inference.predictor import Predictor
+
+    if isinstance(model, Predictor):
+        if device is not None and str(device) != model.engine.device:
+            raise BirdfastError(f"this model runs on {model.engine.device} already: leave out device={str(device)!r}")
+        return model.engine
     suffix = Path(model).suffix.lower() if isinstance(model, (str, Path)) else BUNDLE
     if suffix in (ONNX, OPENVINO):
         if device is not None and str(device) != "cpu":

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from birdfast.errors import BirdfastError
+from birdfast.inference.bundle import as_kept
 from birdfast.inference.ensemble_engine import Blend, EnsembleEngine
 from birdfast.inference.predictor import Predictor
 
 
 class Ensemble(Predictor):
-    """A :class:`Predictor` of several models; ``Predictor([a, b])`` is the same with the plain mean.
+    """A :class:`Predictor` of several models; ``Predictor([a, b])`` predicts the same with the plain mean.
+
+    It goes where a single model does: ``evaluate``, ``export_model`` and ``save_ensemble`` take it as it is.
 
     Parameters
     ----------
@@ -23,6 +26,13 @@ class Ensemble(Predictor):
         :func:`~birdfast.evaluation.blending.blend_weights` on out-of-fold predictions.
     device, options
         Of the :class:`Predictor`.
+
+    Attributes
+    ----------
+    models
+        The members as they were given; of a learner, a :class:`~birdfast.inference.bundle.Bundle` of its weights then.
+    blend, weights
+        As given; the weights with a sum of 1.
 
     Raises
     ------
@@ -39,15 +49,23 @@ class Ensemble(Predictor):
         device: Any = None,
         **options: Any,
     ) -> None:
-        super().__init__(EnsembleEngine(models, blend=blend, weights=weights, device=device), **options)
+        self.models = [as_kept(model) for model in models]
+        engine = EnsembleEngine(self.models, blend=blend, weights=weights, device=device)
+        self.blend, self.weights = engine.blend, engine.weights
+        super().__init__(engine, **options)
 
 
 def load_predictor(
-    models: Sequence[str | Path], *, blend: Blend = "mean", weights: Sequence[float] | None = None, **options: Any
+    models: Sequence[Any], *, blend: Blend = "mean", weights: Sequence[float] | None = None, **options: Any
 ) -> Predictor:
     """A :class:`Predictor` of one model, an :class:`Ensemble` of several."""
     if len(models) == 1 and (blend != "mean" or weights is not None):
-        raise BirdfastError(f"blend and weights are for several models, {models[0]} is the only one")
+        if isinstance(models[0], Ensemble):
+            raise BirdfastError(
+                "an Ensemble has its blend and weights: make another, Ensemble(ensemble.models, weights=...)"
+            )
+        name = models[0] if isinstance(models[0], (str, Path)) else f"this {type(models[0]).__name__}"
+        raise BirdfastError(f"blend and weights are for several models, {name} is the only one")
     if len(models) == 1:
         return Predictor(models[0], **options)
     return Ensemble(models, blend=blend, weights=weights, **options)

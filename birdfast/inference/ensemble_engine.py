@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
 
@@ -59,8 +60,11 @@ class EnsembleEngine:
         self.members: list[Engine] = [load_engine(model, device=device) for model in models]
         self.blend, self.weights = blend, check_weights(weights, len(self.members))
         first = self.members[0]
-        for member, model in zip(self.members[1:], models[1:]):
-            check_together((first.recipe, first.classes), (member.recipe, member.classes), model)
+        for member, model in zip(self.members, models):
+            name = name_of(model, member.recipe)
+            check_together((first.recipe, first.classes), (member.recipe, member.classes), name)
+            if isinstance(member, EnsembleEngine) and member.blend == "rank":
+                raise BirdfastError(f"{name} cannot join the ensemble: it blends by rank; name its models instead")
         self.classes, self.recipe = first.classes, first.recipe
         self.extra = {
             name: value for name, value in first.extra.items() if name != "calibration"
@@ -116,6 +120,11 @@ def check_weights(weights: Sequence[float] | None, n: int) -> tuple[float, ...]:
     if not all(0 <= weight < np.inf for weight in given) or not sum(given) > 0:
         raise BirdfastError(f"weights of models are 0 or more and not all 0, they are {given}")
     return tuple(weight / sum(given) for weight in given)
+
+
+def name_of(model: Any, recipe: Recipe) -> str:
+    """What to call a model in an error: its path, or its recipe's name."""
+    return str(model) if isinstance(model, (str, Path)) else recipe.name
 
 
 def check_together(first: tuple[Recipe, list[str]], other: tuple[Recipe, list[str]], name: Any) -> None:

@@ -18,6 +18,7 @@ from birdfast.errors import BirdfastError, unknown
 from birdfast.inference.bundle import Bundle, as_bundle, clone
 from birdfast.inference.bundle_ensemble import BundleEnsemble, as_ensemble, holds_ensemble
 from birdfast.inference.engines import ONNX, OPENVINO, load_engine
+from birdfast.inference.ensemble import Ensemble
 from birdfast.inference.header import KEY, Header, open_seal, seal
 from birdfast.inference.jobs import Paths
 from birdfast.inference.parity import MOST, Difference, check_windows, compare
@@ -62,8 +63,9 @@ def export_model(
     Parameters
     ----------
     model
-        What :func:`~birdfast.inference.bundle.as_bundle` takes, or a list of such: one graph that averages them, by
-        `weights` where given. Models with the same spectrogram share it.
+        What :func:`~birdfast.inference.bundle.as_bundle` takes; a list of such, with `weights` where given, or an
+        :class:`~birdfast.inference.ensemble.Ensemble`: one graph that averages them. Models with the same spectrogram
+        share it.
     recordings
         Real sound on which the file is compared with PyTorch before it is put in place; unless given, a learner's
         validation recordings. Where none are known, synthetic songs, and a note says so.
@@ -71,7 +73,8 @@ def export_model(
     Raises
     ------
     BirdfastError
-        If a probability differs by more than 1e-4 (nothing is written), or what writes the format is not installed.
+        If a probability differs by more than 1e-4 (nothing is written), what writes the format is not installed, or an
+        Ensemble blends by rank, which no graph can.
     """
     out = Path(out)
     if out.suffix not in (ONNX, OPENVINO):
@@ -123,10 +126,12 @@ def put_in_place(made: Path, out: Path) -> int:
 
 
 def as_shippable(model: Any, *, weights: Sequence[float] | None = None) -> Shippable:
-    """The bundle or the ensemble meant by a path, a learner, or several of either."""
-    several = isinstance(model, (list, tuple, BundleEnsemble))
+    """The bundle or the ensemble meant by a path, a learner, several of either, or an Ensemble."""
+    several = isinstance(model, (list, tuple, BundleEnsemble, Ensemble))
     if several or (isinstance(model, (str, Path)) and holds_ensemble(model)):
         return as_ensemble(model, weights=weights)
+    if weights is not None:
+        raise BirdfastError("weights are for several models, this is a single one: leave them out")
     return as_bundle(model)
 
 

@@ -45,7 +45,8 @@ class Predictor:
     model
         The path of a bundle (PyTorch), of an ``.onnx`` (ONNX Runtime) or ``.xml`` (OpenVINO) that `birdfast export`
         wrote, a :class:`Bundle` or a learner; of several in a list, the mean of their probabilities (see
-        :class:`~birdfast.inference.ensemble.Ensemble` for others). A model is copied, never changed.
+        :class:`~birdfast.inference.ensemble.Ensemble` for others). A model is copied, never changed; another Predictor's
+        is shared.
     batch_size
         Windows a pass of the model; changes speed and memory only. A CPU's cache likes few, a GPU takes more.
     workers

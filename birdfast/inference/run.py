@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from birdfast.errors import BirdfastError, unknown
-from birdfast.inference.ensemble import load_predictor
+from birdfast.inference.ensemble import Ensemble, load_predictor
 from birdfast.inference.ensemble_engine import EnsembleEngine
 from birdfast.inference.jobs import Job, Paths, Scored, find_recordings, hours_bar, read_durations
 from birdfast.inference.postprocess import PostProcess
@@ -47,7 +47,7 @@ class Result:
 
 def predict_into(
     out: str | Path,
-    models: str | Path | Sequence[str | Path],
+    models: str | Path | Sequence[str | Path] | Ensemble,
     paths: Paths,
     *,
     step: float | None = None,
@@ -67,7 +67,7 @@ def predict_into(
     out
         A folder, or the URL of one on object storage.
     models
-        A model's path; of several, the mean of the probabilities.
+        A model's path; of several, the mean of the probabilities. Or an Ensemble of paths: its models and weights.
     step, last, post
         As for :meth:`Predictor.predict`. With `post`, the scores of one recording are held in memory together.
     engine
@@ -83,8 +83,9 @@ def predict_into(
     """
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
-    models = [models] if isinstance(models, (str, Path)) else list(models)
-    options = {"batch_size": 4} | options
+    if isinstance(models, Ensemble):
+        options = {"blend": models.blend, "weights": models.weights if len(models.models) > 1 else None} | options
+    models, options = _paths_of(models), {"batch_size": 4} | options
     files = list(dict.fromkeys(absolute(path) for path in find_recordings(paths)))
     predictor = load_predictor(models, **options)
     store = Store(out, settings_of(predictor, models, step=step, last=last, post=post))
@@ -99,6 +100,18 @@ def predict_into(
     elif waiting:
         errors = score_into(store, predictor, waiting, progress=progress)
     return _finish(store, files, done | {r.path: r.version for r in waiting}, errors, gone)
+
+
+def _paths_of(models: Any) -> list[str | Path]:
+    """The models' paths: by what the files hold it is told whether scores are still those of the models."""
+    members = models.models if isinstance(models, Ensemble) else models
+    members = list(members) if isinstance(members, (list, tuple)) else [members]
+    for member in members:
+        if not isinstance(member, (str, Path)):
+            raise BirdfastError(
+                f"a {type(member).__name__} has no file by which a later run could tell it: save it, and give the path"
+            )
+    return members
 
 
 def settings_of(

@@ -89,7 +89,7 @@ class Folds:
         return metrics.summary(*self.arrays())
 
     def ensemble(self, **options: Any) -> Ensemble:
-        """The folds as one predictor."""
+        """The folds as one model, which predicts, and which ``evaluate``, ``export_model`` and ``save_ensemble`` take."""
         return Ensemble(self.bundles, **options)
 
 
