@@ -90,10 +90,10 @@ def predict(
     bundles, out = [find_bundle(member) for member in members], str(out)
     how, view = how or PredictOptions(), view or ViewOptions()
     if submission is not None:
-        plain = how.step is None and how.last == "pad" and not formats and not context
-        plain = plain and view == ViewOptions(threshold=view.threshold)
+        plain = (how.step is None or view.average) and how.last == "pad" and not formats and not context
+        plain = plain and view == ViewOptions(threshold=view.threshold, average=view.average)
         threshold = None if view.threshold is None else read_number(view.threshold)
-        return _submission(bundles, paths, out, submission, how, plain=plain, threshold=threshold)
+        return _submission(bundles, paths, out, submission, how, plain=plain, threshold=threshold, average=view.average)
     if not out.endswith(".csv"):
         return _folder(bundles, paths, out, formats or ("events",), context, how, view)
     if context:
@@ -112,17 +112,18 @@ def _submission(
     *,
     plain: bool,
     threshold: float | None,
+    average: bool,
 ) -> str:
     if len(paths) != 1 or not plain or how.engine != "local":
         raise BirdfastError(
             "a submission is made of one folder of soundscapes, in windows and classes that the sample gives: leave out "
-            "--step, --last, --as, --context, --engine, and what chooses species, events or averages"
+            "--step (unless with --average), --last, --as, --context, --engine, and what chooses species or events"
         )
     predictor = find_predictor(models, batch_size=how.batch_size, workers=how.workers, **how.of_ensemble)
     if threshold is not None and submission_year(read_sample(sample)) is None:
         raise BirdfastError(f"{sample} asks for probabilities, which no threshold changes: leave out --threshold")
     options = {} if threshold is None else {"threshold": threshold}
-    predictor.submission(paths[0], sample, out, post=how.post, **options)
+    predictor.submission(paths[0], sample, out, step=how.step, average=average, post=how.post, **options)
     _list_errors(predictor.errors, Path(out))
     return ""  # it has said so itself
 

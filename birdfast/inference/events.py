@@ -44,6 +44,27 @@ def _average(path: str, scores: pd.DataFrame, step: float) -> pd.DataFrame:
     return pd.DataFrame(means.astype(np.float32), index=index, columns=scores.columns)
 
 
+def mean_within(scores: pd.DataFrame, rows: pd.DataFrame, length: float) -> pd.DataFrame:
+    """Of each of the `rows` (``path, start_time``) the mean of its stretches, those with their middle within `length` s.
+
+    Parameters
+    ----------
+    scores
+        As :func:`average_overlaps` gives them. Where none lies within, the nearest counts; a path without any gets NaN.
+    """
+    means = np.full((len(rows), scores.shape[1]), np.nan, dtype=np.float32)
+    starts, paths = rows["start_time"].to_numpy(), rows["path"].to_numpy()
+    for path, table in scores.groupby(level="path", sort=False):
+        mine = np.flatnonzero(paths == path)
+        index = table.index
+        middles = (index.get_level_values("start_time") + index.get_level_values("end_time")).to_numpy() / 2
+        first = np.minimum(np.searchsorted(middles, starts[mine] - _SLACK), len(middles) - 1)
+        last = np.maximum(np.searchsorted(middles, starts[mine] + length - _SLACK), first + 1)
+        values = table.to_numpy()
+        means[mine] = [values[i:j].mean(axis=0) for i, j in zip(first, last, strict=True)]
+    return pd.DataFrame(means, index=pd.MultiIndex.from_frame(rows[["path", "start_time"]]), columns=scores.columns)
+
+
 def find_events(
     scores: pd.DataFrame, thresholds: np.ndarray | float, *, top_k: int | None = None, gap: float | None = 0.0
 ) -> pd.DataFrame:

@@ -13,12 +13,13 @@ import pandas as pd
 from birdfast.errors import BirdfastError
 from birdfast.inference.engines import Engine, Lanes, load_engine
 from birdfast.inference.ensemble_engine import EnsembleEngine, mean_rank
-from birdfast.inference.events import average_overlaps
+from birdfast.inference.events import average_overlaps, mean_within
 from birdfast.inference.jobs import Job, Paths, Scored, find_recordings, hours_bar, read_durations
 from birdfast.inference.postprocess import PostProcess, score_files
 from birdfast.inference.submission import (
     WINDOW,
     asked_classes,
+    check_step,
     check_submission,
     check_varied,
     find_soundscapes,
@@ -154,6 +155,8 @@ class Predictor:
         year: int | None = None,
         dry_run: str | Path | None = None,
         threshold: float = 0.5,
+        step: float | None = None,
+        average: bool = False,
         post: PostProcess | None = None,
         progress: bool = True,
     ) -> pd.DataFrame:
@@ -172,20 +175,28 @@ class Predictor:
             folder ``train_soundscapes`` or ``unlabeled_soundscapes`` beside it.
         threshold
             Probability above which a class is called, where the form wants names or true and false (2021, 2022).
+        step, average
+            With `average`, files are scored as :meth:`predict` scores them with both, and a row is the mean of the
+            stretches of `step` s within its 5 s.
         post
-            As for :meth:`predict`; a file's windows are those that the rows ask for.
+            As for :meth:`predict`; a file's windows are those that the rows ask for, with `average` those a step apart.
 
         Raises
         ------
         BirdfastError
-            If the model does not know the sample's classes, there is no sound, or the result is not fit to hand in.
+            If the model does not know the sample's classes, there is no sound, the result is not fit to hand in, or
+            `step` is given without `average` or is longer than a row's 5 s.
         """
+        step = check_step(step or self.window, average=average) if average or step is not None else None
         sample = read_sample(sample_submission)
         classes = asked_classes(sample, self.classes)
         files = [str(file) for file in find_soundscapes(folder, dry_run=dry_run)]
         durations, broken = read_durations(files, workers=self.workers)
         rows = submission_rows(sample, files, durations, year=year)
-        scores = self._score_rows(rows, durations, broken, post=post, progress=progress)
+        if step is None:
+            scores = self._score_rows(rows, durations, broken, post=post, progress=progress)
+        else:
+            scores = self._average_rows(rows, step, post=post, progress=progress)
         table = submission_table(rows["row_id"].tolist(), scores[classes], sample, threshold=threshold)
         check_submission(table, sample, n_rows=len(rows))
         write_submission(table, out)
@@ -214,7 +225,19 @@ class Predictor:
         table = pd.DataFrame(scores, index=_index(jobs, window).droplevel("end_time"), columns=self.classes)
         table = table[~table.index.isin(self.errors["path"], level="path")]
         check_varied(table.to_numpy())
-        filled = table.reindex(pd.MultiIndex.from_frame(wanted))
+        return self._complete(table.reindex(pd.MultiIndex.from_frame(wanted)))
+
+    def _average_rows(
+        self, rows: pd.DataFrame, step: float, *, post: PostProcess | None, progress: bool
+    ) -> pd.DataFrame:
+        """As :meth:`_score_rows`, from overlapping windows."""
+        paths = rows["path"].unique().tolist()
+        table = self.predict(paths, step=step, post=post, average=True, progress=progress)
+        check_varied(table.to_numpy())
+        return self._complete(mean_within(table, rows, WINDOW))
+
+    def _complete(self, filled: pd.DataFrame) -> pd.DataFrame:
+        """Rows of unreadable files, NaN so far, get the mean of all others."""
         empty = int(filled.isna().any(axis=1).sum())
         if empty:
             note(f"{empty:,} rows of {len(self.errors)} unreadable files hold the mean of all other rows")

@@ -164,6 +164,19 @@ def submission_table(
     return pd.concat([ids, probabilities[_scored(sample)]], axis=1)[list(sample)]
 
 
+def check_step(step: float, *, average: bool) -> float:
+    """Refuse a step that rows of 5 s cannot be made of."""
+    if not average:
+        raise BirdfastError(
+            "a submission has a row each 5 s: a step of its windows needs average, which brings them to rows"
+        )
+    if not 0 < step <= WINDOW:
+        raise BirdfastError(
+            f"the step of a submission lies above 0 and is at most its rows' {WINDOW:g} s, it is {step}"
+        )
+    return step
+
+
 def check_varied(probabilities: np.ndarray) -> None:
     """Refuse scores ``(n_windows, n_classes)`` that are the same for each window: the model learned nothing."""
     if len(probabilities) > 1 and float(np.ptp(probabilities, axis=0).max()) < _FLAT:

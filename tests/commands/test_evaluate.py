@@ -133,6 +133,30 @@ def test_a_model_on_test_soundscapes_and_its_scores_as_csv(bundle, birdclef, tmp
     assert result.per_class["train_recordings"].tolist() == [3, 1, 0]
 
 
+def test_bundles_and_ensembles_score_as_their_paths_do(bundle, birdclef):
+    from birdfast.inference.bundle import load_bundle
+    from birdfast.inference.ensemble import Ensemble
+
+    first, second = load_bundle(bundle), load_bundle(bundle)
+    second.model.head[-1].weight.data *= -1
+    alone = [evaluate(model, birdclef).probabilities for model in (bundle, second)]
+    np.testing.assert_array_equal(evaluate(first, birdclef).probabilities, alone[0])
+    assert np.abs(alone[0] - alone[1]).max() > 0.01
+    expected = 0.75 * alone[0] + 0.25 * alone[1]
+    both = Ensemble([first, second], weights=[3, 1], device="cpu")
+    for result in (evaluate(both, birdclef), evaluate([bundle, second], birdclef, weights=[3, 1])):
+        np.testing.assert_allclose(result.probabilities, expected, atol=1e-5)
+        assert result.train_counts == {"ash": 3, "bee": 1, "cow": 0}
+    ranked = evaluate(Ensemble([bundle, second], blend="rank", device="cpu"), birdclef)
+    listed = evaluate([bundle, second], birdclef, blend="rank")
+    np.testing.assert_allclose(ranked.probabilities, listed.probabilities, atol=1e-6)
+    assert np.abs(ranked.probabilities - expected).max() > 0.01
+    with pytest.raises(BirdfastError, match="make another"):
+        evaluate(both, birdclef, weights=[1, 2])
+    with pytest.raises(BirdfastError, match="needs a model or more"):
+        evaluate([], birdclef)
+
+
 def test_labelled_soundscapes_count_unlabelled_windows_as_no_call(bundle, birdclef):
     (birdclef / "solution.csv").unlink()
     result = evaluate(bundle, birdclef)

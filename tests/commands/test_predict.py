@@ -14,6 +14,7 @@ from birdfast.commands.view import ViewOptions, make_view
 from birdfast.errors import BirdfastError
 from birdfast.evaluation.calibration import fit_calibration
 from birdfast.inference.bundle import Bundle, save_bundle
+from birdfast.inference.predictor import Predictor
 from birdfast.models import create_model
 from birdfast.spectrogram.logmel import LogMel
 from tests.conftest import SAMPLE_RATE, chirp
@@ -98,3 +99,21 @@ def test_a_submission_of_true_and_false_takes_a_threshold_and_has_its_name(model
         assert result.exit_code == 0, result.output
         assert pd.read_csv("submission.csv")["target"].tolist() == [wanted] * 9
     assert not (tmp_path / "predictions.csv").exists()
+
+
+def test_a_submission_of_overlapping_windows(model, tmp_path, monkeypatch):
+    (tmp_path / "sounds").mkdir()
+    soundfile.write(tmp_path / "sounds" / "soundscape_1.wav", chirp(0, 15.0, 1), SAMPLE_RATE)
+    ids = [f"soundscape_1_{end}" for end in (5, 10, 15)]
+    pd.DataFrame({"row_id": ids, **dict.fromkeys(CLASSES, 0.1)}).to_csv(tmp_path / "sample.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    words = ["predict", str(model), "sounds", "--submission", "sample.csv", "--step", "1"]
+    assert "leave out --step (unless with --average)" in str(CliRunner().invoke(app, words).exception)
+    result = CliRunner().invoke(app, [*words, "--average"])
+    assert result.exit_code == 0, result.output
+    written = pd.read_csv("submission.csv")
+    how = {"step": 1.0, "average": True, "progress": False}
+    expected = Predictor(model).submission("sounds", "sample.csv", "again.csv", **how)
+    np.testing.assert_allclose(written[CLASSES], expected[CLASSES], atol=1e-5)
+    plain = Predictor(model).submission("sounds", "sample.csv", "plain.csv", progress=False)
+    assert np.abs(expected[CLASSES] - plain[CLASSES]).to_numpy().max() > 1e-6

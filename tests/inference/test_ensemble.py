@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -187,6 +189,71 @@ def test_one_graph_of_several_models(files, folder, tmp_path, suffix):
     saved = save_ensemble(files, tmp_path / "both.safetensors", weights=[1, 3])
     again = export_model(saved, tmp_path / f"again{suffix}").path
     close(Predictor(again).predict(folder, progress=False), (a + 3 * b) / 4)
+
+
+def test_the_object_is_saved_and_shared_as_a_model(files, bundle, other, folder, tmp_path):
+    a, b = alone(files, folder)
+    for models in (files, [bundle, other], [bundle, files[1]]):
+        both = Ensemble(models, weights=[1, 3], device="cpu")
+        assert (both.models, both.blend, both.weights) == (models, "mean", (0.25, 0.75))
+        saved = save_ensemble(both, tmp_path / "both.safetensors")
+        close(Predictor(saved, device="cpu").predict(folder, progress=False), (a + 3 * b) / 4)
+        close(Predictor(both).predict(folder, progress=False), (a + 3 * b) / 4)
+    nested = Ensemble([both, files[0]], device="cpu").predict(folder, progress=False)
+    close(nested, (5 * a + 3 * b) / 8)
+    one = save_ensemble(Ensemble(files[1:], device="cpu"), tmp_path / "one.safetensors")
+    close(Predictor(one, device="cpu").predict(folder, progress=False)[CLASSES], b)
+    ranked = Ensemble(files, blend="rank", device="cpu")
+    close(Predictor(ranked).predict(folder, progress=False), ranked.predict(folder, progress=False))
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".xml"])
+def test_the_object_is_exported_as_its_models_are(files, folder, tmp_path, suffix):
+    pytest.importorskip("onnx", reason="export needs onnx: pip install 'birdfast[onnx]'")
+    pytest.importorskip({".onnx": "onnxruntime", ".xml": "openvino"}[suffix])
+    both = Ensemble(files, weights=[1, 3], device="cpu")
+    written = export_model(both, tmp_path / f"both{suffix}")
+    close(Predictor(written.path).predict(folder, progress=False), both.predict(folder, progress=False))
+
+
+def test_a_learner_that_trains_on_does_not_change_an_ensemble_of_it(bundle, folder, tmp_path):
+    net = copy.deepcopy(bundle.model)
+    learn = SimpleNamespace(model=net, recipe=bundle.recipe, dls=SimpleNamespace(vocab=CLASSES))
+    both = Ensemble([learn, bundle], device="cpu")
+    before = both.predict(folder, progress=False)
+    net.head[-1].weight.data *= -1
+    saved = save_ensemble(both, tmp_path / "both.safetensors")
+    close(Predictor(saved, device="cpu").predict(folder, progress=False), before)
+
+
+def test_jobs_of_the_object(files, bundle, folder, tmp_path):
+    both = Ensemble(files, weights=[1, 3], device="cpu")
+    result = predict_into(tmp_path / "out", both, folder, progress=False, device="cpu")
+    close(pd.concat(result.tables()), both.predict(folder, progress=False))
+    with pytest.raises(BirdfastError, match="a Bundle has no file"):
+        predict_into(tmp_path / "out", Ensemble([bundle], device="cpu"), folder)
+
+
+def test_what_the_object_cannot_be(files, bundle, folder, tmp_path):
+    both, ranked = Ensemble(files, device="cpu"), Ensemble(files, blend="rank", device="cpu")
+    out = tmp_path / "x.safetensors"
+    for refused, message in (
+        (lambda: save_ensemble(ranked, out), "ranks compare all windows"),
+        (lambda: as_shippable(ranked), "ranks compare all windows"),
+        (lambda: Ensemble([ranked, bundle]), "it blends by rank"),
+        (lambda: save_ensemble(both, out, weights=[1, 2]), "has its weights already"),
+        (lambda: as_shippable(bundle, weights=[1]), "weights are for several models"),
+        (lambda: save_ensemble(bundle, out), "a Bundle is no ensemble"),
+        (lambda: save_bundle(both, out), "write it with save_ensemble"),
+        (lambda: save_ensemble([both, bundle], out), "name its members instead"),
+        (lambda: as_shippable(Predictor(bundle, device="cpu")), "give the model that it was made of"),
+        (lambda: load_predictor([both], weights=[1, 2]), "make another"),
+        (lambda: load_predictor([bundle], weights=[1]), "this Bundle is the only one"),
+        (lambda: Predictor(both, device="cuda"), "runs on cpu already"),
+    ):
+        with pytest.raises(BirdfastError, match=message):
+            refused()
+    assert not out.exists()
 
 
 def test_like_spectrograms_are_made_once(bundle, other):

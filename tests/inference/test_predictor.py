@@ -374,3 +374,22 @@ def test_the_forms_of_2021_and_2022(predictor, tmp_path):
     scores = predictor.predict(path, progress=False)
     expected = np.concatenate([scores["banana"], scores["amecro"]]) > 0.2
     assert table["row_id"].tolist() == ids and table["target"].tolist() == expected.tolist()
+
+
+def test_a_submission_of_overlapping_windows(predictor, contest):
+    plain = submit(predictor, contest)
+    table = submit(predictor, contest, step=2.5, average=True)
+    assert table["row_id"].tolist() == plain["row_id"].tolist()
+    assert np.abs(table[CLASSES] - plain[CLASSES]).to_numpy().max() > 0.01
+    pd.testing.assert_frame_equal(submit(predictor, contest, average=True), plain, atol=1e-5)
+    path = next((contest / "test_soundscapes").iterdir())
+    windows = predictor.predict(path, step=2.5, progress=False)
+    windows = windows.droplevel(["path", "end_time"])[CLASSES]
+    row = table.set_index("row_id").loc[f"{path.stem}_10", CLASSES]
+    expected = (windows.loc[2.5] + 2 * windows.loc[5.0] + windows.loc[7.5]) / 4  # of its halves two windows each
+    np.testing.assert_allclose(row.to_numpy(dtype=float), expected, atol=1e-5)
+    with pytest.raises(BirdfastError, match="needs average"):
+        submit(predictor, contest, step=2.5)
+    for step in (-1.0, 7.5):
+        with pytest.raises(BirdfastError, match="is at most its rows' 5 s"):
+            submit(predictor, contest, step=step, average=True)
