@@ -144,7 +144,7 @@ def evaluate(
     BirdfastError
         If there is nothing to score, or scores and truth do not go together.
     """
-    models = list(model) if isinstance(model, (list, tuple)) else [model]
+    models: list[Any] = list(model) if isinstance(model, (list, tuple)) else [model]
     if models and isinstance(models[0], (str, Path)) and Path(models[0]).suffix == ".csv":
         if post or len(models) > 1 or blend != "mean" or weights is not None:
             raise BirdfastError(

@@ -187,7 +187,8 @@ class Predictor:
             If the model does not know the sample's classes, there is no sound, the result is not fit to hand in, or
             `step` is given without `average` or is longer than a row's 5 s.
         """
-        step = check_step(step or self.window, average=average) if average or step is not None else None
+        if average or step is not None:
+            step = check_step(self.window if step is None else step, average=average)
         sample = read_sample(sample_submission)
         classes = asked_classes(sample, self.classes)
         files = [str(file) for file in find_soundscapes(folder, dry_run=dry_run)]
