@@ -177,6 +177,20 @@ def gain_of(rung: str) -> str:
     return f"Here, `{rung}`: {'; '.join(said) or NOT_YET}."
 
 
+def backbones() -> str:
+    """What B3 costs beside B0, and what both learn, in words."""
+    rows = pd.read_csv(RESULTS / "backbones" / "ladder.csv").set_index("rung")
+    b0, b3 = rows.loc["B0"], rows.loc["B3"]
+    times = b3["seconds_per_epoch"] / b0["seconds_per_epoch"]
+    return (
+        f"`tf_efficientnet_b3` takes {b3['seconds_per_epoch']:.1f} s an epoch of 60 synthetic species, `tf_efficientnet_b0` "
+        f"{b0['seconds_per_epoch']:.1f} s: {times:.1f} times ({b0['device']}). Both begin from random weights, for want of\n"
+        f"others offline: in {b0['epochs']} epochs neither learns much (accuracy {b3['accuracy']:.1%} and "
+        f"{b0['accuracy']:.1%}), so the time is all that this compares\n"
+        "(`python benchmarks/ladder.py backbones FOLDER --seeds 1`)."
+    )
+
+
 def throughput() -> str:
     """Clips a second by way and backbone, and their share of the model alone."""
     path = RESULTS / "train_throughput.csv"
@@ -235,6 +249,7 @@ def main() -> None:
     fill(ROOT / "docs" / "predict.md", "switches", switches())
     remedies = ROOT / "docs" / "remedies.md"
     fill(remedies, "ladders", ladders())
+    fill(remedies, "backbones", backbones())
     for rung in re.findall(r"<!-- gain: (.+?) -->", remedies.read_text()):
         fill(remedies, f"gain: {rung}", gain_of(rung))
 
