@@ -67,7 +67,7 @@ class Recipe:
     soundscape_group: Literal["site", "file"] = "site"  # soundscapes that agree in it stay on one side
 
     # pseudo-labelled soundscapes: given to bird_dls as a file, mixed into clips or put in their place
-    pseudo_mix: float = 0.0  # probability that a recording's clip gets one; never beside a labelled window
+    pseudo_mix: float = 0.0  # probability that a recording's clip without a labelled window gets one
     pseudo_how: Literal["mix", "substitute"] = "mix"
     pseudo_power: float = 1.0  # exponent of the soft labels; above 1 it quiets faint guesses
     pseudo_label_sum: float = 0.75  # what the labels of a window sum to at most (2026 1st)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -144,7 +144,7 @@ def evaluate(
     BirdfastError
         If there is nothing to score, or scores and truth do not go together.
     """
-    models: list[Any] = list(model) if isinstance(model, (list, tuple)) else [model]
+    models: list[Any] = list(model) if isinstance(model, Iterable) and not isinstance(model, str) else [model]
     if models and isinstance(models[0], (str, Path)) and Path(models[0]).suffix == ".csv":
         if post or len(models) > 1 or blend != "mean" or weights is not None:
             raise BirdfastError(

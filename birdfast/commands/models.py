@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def find_predictor(models: Any, **options: Any) -> Any:
     """The predictor of a bundle, its path or the folder of a run, the ensemble of several or of an Ensemble."""
     from birdfast.inference.ensemble import load_predictor
 
-    members = models if isinstance(models, (list, tuple)) else [models]
+    members = models if isinstance(models, Iterable) and not isinstance(models, str) else [models]
     found = [find_bundle(member) if isinstance(member, (str, Path)) else member for member in members]
     return load_predictor(found, **options)
 

@@ -188,7 +188,7 @@ class Predictor:
             `step` is given without `average` or is longer than a row's 5 s.
         """
         if average or step is not None:
-            step = check_step(self.window if step is None else step, average=average)
+            step = check_step(min(self.window, WINDOW) if step is None else step, average=average)
         sample = read_sample(sample_submission)
         classes = asked_classes(sample, self.classes)
         files = [str(file) for file in find_soundscapes(folder, dry_run=dry_run)]

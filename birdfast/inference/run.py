@@ -67,7 +67,8 @@ def predict_into(
     out
         A folder, or the URL of one on object storage.
     models
-        A model's path; of several, the mean of the probabilities. Or an Ensemble of paths: its models and weights.
+        A model's path; of several, the mean of the probabilities. Or an Ensemble of paths: its models and weights; what
+        it runs on and its batch size are `options`.
     step, last, post
         As for :meth:`Predictor.predict`. With `post`, the scores of one recording are held in memory together.
     engine
@@ -105,7 +106,7 @@ def predict_into(
 def _paths_of(models: Any) -> list[str | Path]:
     """The models' paths: by what the files hold it is told whether scores are still those of the models."""
     members = models.models if isinstance(models, Ensemble) else models
-    members = list(members) if isinstance(members, (list, tuple)) else [members]
+    members = list(members) if isinstance(members, Iterable) and not isinstance(members, str) else [members]
     for member in members:
         if not isinstance(member, (str, Path)):
             raise BirdfastError(

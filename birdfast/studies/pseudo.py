@@ -268,7 +268,7 @@ class _Study:
 
 
 def soft_labels(
-    teacher: Folds, files: Sequence[str], place: Path, *, root: Path | None = None, device: str | None = None
+    teacher: Folds, files: Sequence[str], place: Path, *, root: Path | None, device: str | None = None
 ) -> pd.DataFrame:
     """Mean probabilities, for each window of `files`, of the teacher's models that have not trained on the file.
 
@@ -285,8 +285,8 @@ def soft_labels(
         If every model has heard every file.
     """
     heard = [set(pd.read_parquet(bundle.parent / HEARD)["path"]) for bundle in teacher.bundles]
-    names = dict(zip(files, below(root, files), strict=True))
-    fresh = {file: tuple(i for i, paths in enumerate(heard) if names[file] not in paths) for file in files}
+    names = {file: {file, name} for file, name in zip(files, below(root, files), strict=True)}
+    fresh = {file: tuple(i for i, paths in enumerate(heard) if not names[file] & paths) for file in files}
     tables = []
     for models in sorted(set(fresh.values()) - {()}):
         mine = [file for file in files if fresh[file] == models]

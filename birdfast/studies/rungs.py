@@ -53,7 +53,7 @@ def _on_small(name: str, adds: str, *, over: str = "small", **changes: Any) -> R
     return Rung(name=f"small + {name}", adds=adds, recipe="small", changes=changes, over=over)
 
 
-# What the model without them says of unlabelled soundscapes, sharpened as 2025 1st did, in each clip that has no other window.
+# What the model without them says of unlabelled soundscapes, sharpened as 2025 1st did, in each clip that got no labelled window.
 _PSEUDO: dict[str, Any] = {"pseudo_mix": 1.0, "pseudo_power": 1 / 0.65}
 _SIGMOID: dict[str, Any] = {"activation": "sigmoid"}
 # Each class by itself: smoothing would call all absent ones half present.

@@ -101,9 +101,9 @@ def check_request(recipe, cache=None):
 
 
 def _pools(clips, pseudo, classes, recipe):
-    "What is mixed into recordings: pseudo-labelled windows first, then labelled ones for clips that got none"
-    pools = [] if pseudo is None else [pseudo_pool(pseudo, classes, recipe)]
-    return pools + ([labelled_pool(clips[~clips["is_valid"]], classes, recipe)] if recipe.soundscape_mix else [])
+    "What is mixed into recordings: labelled windows, which are few and true; then pseudo-labelled ones, for clips that got none"
+    pools = [labelled_pool(clips[~clips["is_valid"]], classes, recipe)] if recipe.soundscape_mix else []
+    return pools if pseudo is None else [*pools, pseudo_pool(pseudo, classes, recipe)]
 
 
 def _without_pool(clips, recipe):

@@ -79,7 +79,7 @@ def test_a_soundscape_is_never_labelled_by_a_model_that_trained_on_it(study, sou
         assert not heard(student) & mine
         assert other <= heard(student)
     folds = folds_module.Folds(study.out / "round1", recipe, source.classes, [0, 1])
-    again = soft_labels(folds, sorted(set(table["path"])), study.out / "again", device="cpu")
+    again = soft_labels(folds, sorted(set(table["path"])), study.out / "again", root=source.root, device="cpu")
     models = [Predictor(student / "birds.safetensors") for student in students]
     for path, rows in again.groupby("path"):
         fold = int(table.loc[table["path"] == path, "fold"].iloc[0])
@@ -93,7 +93,7 @@ def test_files_that_every_model_heard_are_not_labelled(study, source, recipe):
     table = labels_of(study)
     known = sorted(heard(study.out / "round1" / "fold0") & set(table["path"]))
     with pytest.raises(BirdfastError, match=f"no soundscape of {len(known)} can be labelled"):
-        soft_labels(folds, known, study.out / "never", device="cpu")
+        soft_labels(folds, known, study.out / "never", root=source.root, device="cpu")
 
 
 def test_data_that_moved_are_labelled_by_no_model_that_heard_them(study, source, recipe, tmp_path):

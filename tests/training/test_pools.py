@@ -212,6 +212,14 @@ def test_labelled_windows_are_left_alone_and_pools_never_meet():
     assert swap[1].tolist() == pytest.approx([0.7, 0.0])
 
 
+def test_pseudo_labels_leave_labelled_windows_their_share(source, plain, pseudo):
+    dls = bird_dls(source, plain.with_(soundscape_mix=0.5, pseudo_mix=1.0), device="cpu", pseudo=pseudo)
+    assert [pool.p for pool in dls.pools] == [0.5, 1.0]
+    assert not set(dls.pools[0].windows[0]) & set(pseudo["path"]) and set(dls.pools[1].windows[0]) == set(
+        pseudo["path"]
+    )
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_pseudo_labels_are_sharpened_and_capped(source, plain, pseudo, task):
     knobs = {"pseudo_mix": 1.0, "pseudo_power": 2.0, "pseudo_label_sum": 0.5, **TASKS[task]}
