@@ -24,15 +24,15 @@ OPTIONS = ["--epochs", "10", "--batch-size", "16"]
 def main(folder: str) -> None:
     """Run the scripts that have no row yet."""
 
-    def run(script: str) -> dict[str, object]:
-        options, started = [*OPTIONS, *SCRIPTS[script]], time.time()
+    def run(variant: str) -> dict[str, object]:
+        options, started = [*OPTIONS, *SCRIPTS[variant]], time.time()
         with tempfile.TemporaryDirectory() as out:
-            words = [sys.executable, str(RECIPES / f"{script}.py"), folder, "--out", out, *options]
+            words = [sys.executable, str(RECIPES / f"{variant}.py"), folder, "--out", out, *options]
             said = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
         (score,) = re.findall(r"macro ROC-AUC of the test soundscapes: (\S+)", said)
         return {"options": " ".join(options), "roc_auc": float(score), "seconds": round(time.time() - started)}
 
-    measure("recipes", [{"script": script} for script in SCRIPTS], run, command="python benchmarks/recipes.py FOLDER")
+    measure("recipes", [{"variant": script} for script in SCRIPTS], run, command="python benchmarks/recipes.py FOLDER")
 
 
 if __name__ == "__main__":

@@ -100,11 +100,11 @@ def time_of(rows: pd.DataFrame) -> str:
 
 def script(name: str) -> list[str]:
     """What a script of recipes/ printed last, in a line; none where it was not run."""
-    path = RESULTS / "recipes.csv"
-    rows = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["script"])
+    rows = results("recipes")
+    rows = rows[rows["variant"] == name]
     return [
-        f"- this script with {row.options}, on mini BirdCLEF (real): {row.roc_auc:.3f} in {time_of(rows[rows.script == name])}"
-        for row in rows[rows["script"] == name].itertuples()
+        f"- this script with {row.options}, on mini BirdCLEF (real): {row.roc_auc:.3f} in {time_of(rows)}"
+        for row in rows.itertuples()
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from birdfast.evaluation.calibration import Calibration, calibration_error, reli
 from birdfast.evaluation.levels import level_table
 from birdfast.evaluation.report import average_by, per_class_table
 from birdfast.inference.bundle import Bundle
+from birdfast.inference.ensemble import each_model
 from birdfast.inference.postprocess import PostProcess
 from birdfast.inference.predictor import Predictor
 from birdfast.notes import note
@@ -144,7 +145,7 @@ def evaluate(
     BirdfastError
         If there is nothing to score, or scores and truth do not go together.
     """
-    models: list[Any] = list(model) if isinstance(model, Iterable) and not isinstance(model, str) else [model]
+    models = each_model(model)
     if models and isinstance(models[0], (str, Path)) and Path(models[0]).suffix == ".csv":
         if post or len(models) > 1 or blend != "mean" or weights is not None:
             raise BirdfastError(

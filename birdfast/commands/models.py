@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +40,9 @@ def _remedy(folder: Path) -> str:
 
 def find_predictor(models: Any, **options: Any) -> Any:
     """The predictor of a bundle, its path or the folder of a run, the ensemble of several or of an Ensemble."""
-    from birdfast.inference.ensemble import load_predictor
+    from birdfast.inference.ensemble import each_model, load_predictor
 
-    members = models if isinstance(models, Iterable) and not isinstance(models, str) else [models]
-    found = [find_bundle(member) if isinstance(member, (str, Path)) else member for member in members]
+    found = [find_bundle(model) if isinstance(model, (str, Path)) else model for model in each_model(models)]
     return load_predictor(found, **options)
 
 

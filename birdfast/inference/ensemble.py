@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,11 @@ class Ensemble(Predictor):
         engine = EnsembleEngine(self.models, blend=blend, weights=weights, device=device)
         self.blend, self.weights = engine.blend, engine.weights
         super().__init__(engine, **options)
+
+
+def each_model(models: Any) -> list[Any]:
+    """The models that are meant by one, or by several in a list or any other iterable."""
+    return list(models) if isinstance(models, Iterable) and not isinstance(models, str) else [models]
 
 
 def load_predictor(

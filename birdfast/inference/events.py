@@ -53,10 +53,9 @@ def mean_within(scores: pd.DataFrame, rows: pd.DataFrame, length: float) -> pd.D
         As :func:`average_overlaps` gives them. Where none lies within, the nearest counts; a path without any gets NaN.
     """
     means = np.full((len(rows), scores.shape[1]), np.nan, dtype=np.float32)
-    starts, paths = rows["start_time"].to_numpy(), rows["path"].to_numpy()
+    starts, places = rows["start_time"].to_numpy(), rows.groupby("path").indices
     for path, table in scores.groupby(level="path", sort=False):
-        mine = np.flatnonzero(paths == path)
-        index = table.index
+        mine, index = places[path], table.index
         middles = (index.get_level_values("start_time") + index.get_level_values("end_time")).to_numpy() / 2
         first = np.minimum(np.searchsorted(middles, starts[mine] - _SLACK), len(middles) - 1)
         last = np.maximum(np.searchsorted(middles, starts[mine] + length - _SLACK), first + 1)

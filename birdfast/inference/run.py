@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from birdfast.errors import BirdfastError, unknown
-from birdfast.inference.ensemble import Ensemble, load_predictor
+from birdfast.inference.ensemble import Ensemble, each_model, load_predictor
 from birdfast.inference.ensemble_engine import EnsembleEngine
 from birdfast.inference.jobs import Job, Paths, Scored, find_recordings, hours_bar, read_durations
 from birdfast.inference.postprocess import PostProcess
@@ -105,8 +105,7 @@ def predict_into(
 
 def _paths_of(models: Any) -> list[str | Path]:
     """The models' paths: by what the files hold it is told whether scores are still those of the models."""
-    members = models.models if isinstance(models, Ensemble) else models
-    members = list(members) if isinstance(members, Iterable) and not isinstance(members, str) else [members]
+    members = each_model(models.models if isinstance(models, Ensemble) else models)
     for member in members:
         if not isinstance(member, (str, Path)):
             raise BirdfastError(
