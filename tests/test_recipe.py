@@ -69,6 +69,27 @@ def test_baseline_and_improved_differ_just_in_the_remedies():
         ({"soundscape_share": 0.99}, "soundscape_share=0.99 of batch_size=32 is 32 windows"),
         ({"soundscape_label_sum": 2.0}, "soundscape_label_sum must not exceed 1, it is 2"),
         ({"loss": "soft_auc", "activation": "sigmoid", "batch_size": 1}, "holds no pair"),
+        ({"mixup_alpha": 0.4, "batch_size": 1}, "mixup_alpha=0.4 mixes .* batch_size=1 holds no other"),
+        ({"mixup_alpha": 0.0, "wave_mix": 0.5, "batch_size": 1}, "wave_mix=0.5 mixes .* batch_size=1 holds no other"),
+        ({"pooling": "sed", "window": 0.5}, "of the 10 .* a window of 0.5 s scores a single one; .* longer than 0.5 s"),
+        ({"mixup_alpha": float("nan")}, "mixup_alpha must be a finite number, not nan"),
+        ({"gain_db": float("inf")}, "gain_db must be a finite number, not inf"),
+        ({"background_snr_low": float("-inf")}, "background_snr_low must be a finite number, not -inf"),
+        ({"lr": float("nan")}, "lr must be a finite number, not nan"),
+        ({"label_smoothing": 1}, "label_smoothing must lie between 0 and 1, and not be 1"),
+        ({"dropout": 1.0}, "dropout must lie between 0 and 1, and not be 1"),
+        ({"drop_path": 1.0}, "drop_path must lie between 0 and 1, and not be 1"),
+        ({"seed": -1}, "seed must lie between 0 and 4294967295, it is -1"),
+        ({"seed": 2**32}, "seed must lie between 0 and 4294967295"),
+        ({"distill": "t.npz", "distill_weight": 0.0}, "distill_weight=0 learns nothing of the teacher"),
+        (
+            {"distill": "t.npz", "distill_kind": "bce"},
+            "'bce' trains each class by itself: it needs activation='sigmoid'",
+        ),
+        (
+            {"distill": "t.npz", "distill_kind": "kl", "loss": "focal", "activation": "sigmoid"},
+            "loss='focal' trains each by itself: set distill_kind='bce'",
+        ),
     ],
 )
 def test_a_wrong_knob_is_a_sentence(knobs, message):
@@ -79,6 +100,11 @@ def test_a_wrong_knob_is_a_sentence(knobs, message):
 def test_what_borders_on_the_refused_is_taken():
     assert get_recipe("improved", pooling="sed", duration=0.512).n_samples // 512 == 32  # 33 frames
     assert get_recipe("improved", duration=0.4).pooling == "avg"
+    assert get_recipe("improved", pooling="sed", window=0.6).window == 0.6  # two of ten moments
+    assert get_recipe("improved", window=0.5).pooling == "avg"
+    assert get_recipe("improved", mixup_alpha=0.0, batch_size=1).batch_size == 1
+    assert get_recipe("improved", seed=2**32 - 1).seed == 2**32 - 1
+    assert get_recipe("improved", distill="t.npz", distill_kind="kl", activation="sigmoid").loss == "auto"
     assert get_recipe("improved", soundscape_label_sum=1.0).soundscape_label_sum == 1
     assert get_recipe("improved", soundscape_share=1 / 32).hears_soundscapes
 

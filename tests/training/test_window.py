@@ -13,7 +13,7 @@ from birdfast.training.transforms import Clip, ReadClip
 
 @pytest.fixture(scope="module")
 def wide(tiny_recipe):
-    return tiny_recipe.with_(duration=1.5, window=0.5, pooling="sed", mixup_alpha=0.0, epochs=1)
+    return tiny_recipe.with_(duration=1.5, window=0.5, hop_length=64, pooling="sed", mixup_alpha=0.0, epochs=1)
 
 
 @pytest.mark.parametrize(
