@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ import pandas as pd
 
 from birdfast.errors import BirdfastError
 from birdfast.evaluation import metrics
+from birdfast.evaluation.blending import blend_weights
 from birdfast.inference.ensemble import Ensemble
 from birdfast.inference.writers import replacing
 from birdfast.notes import note
@@ -75,13 +76,40 @@ class Folds:
     def _read(self, name: str) -> pd.DataFrame:
         return pd.concat([pd.read_parquet(self.out / f"fold{k}" / name) for k in self.folds], ignore_index=True)
 
+    @cached_property
+    def recordings(self) -> pd.DataFrame:
+        """What each row of :meth:`arrays` is of: `fold`, `recording`, `path`, `start_time` (s).
+
+        Sorted by path and start, so that studies of the same recordings agree in it whatever their seeds.
+        """
+        first = self.predictions.groupby(_KEYS, sort=False).agg(
+            path=("path", "first"), start_time=("start_time", "min")
+        )
+        return first.reset_index().sort_values(["path", "start_time", "recording"], ignore_index=True)
+
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Targets and probabilities ``(n, n_classes)``, a row a recording of all folds, its windows averaged."""
-        means = self.predictions.groupby(_KEYS, sort=False)[self.classes].mean()
-        truth = self.truth.set_index(_KEYS).loc[means.index]
+        """Targets and probabilities ``(n, n_classes)``, a row a recording of all folds, its windows averaged.
+
+        Rows stand in the order of :attr:`recordings`.
+        """
+        rows = pd.MultiIndex.from_frame(self.recordings[_KEYS])
+        means = self.predictions.groupby(_KEYS, sort=False)[self.classes].mean().loc[rows]
+        truth = self.truth.set_index(_KEYS).loc[rows]
         if "target" in truth:
             return np.array([self.classes.index(name) for name in truth["target"]]), means.to_numpy()
         return truth[self.classes].to_numpy(), means.to_numpy()
+
+    def blend_weights(self, *others: Folds, metric: Callable[[Any, Any], float] = metrics.roc_auc) -> np.ndarray:
+        """What this study and each of `others` should count, by :func:`~birdfast.evaluation.blending.blend_weights`.
+
+        Raises
+        ------
+        BirdfastError
+            If a study knows other classes or has held out other recordings.
+        """
+        for other in others:
+            _check_alike(self, other)
+        return blend_weights(self.arrays()[0], [study.arrays()[1] for study in (self, *others)], metric)
 
     @cached_property
     def scores(self) -> dict[str, float]:
@@ -91,6 +119,21 @@ class Folds:
     def ensemble(self, **options: Any) -> Ensemble:
         """The folds as one model, which predicts, and which ``evaluate``, ``export_model`` and ``save_ensemble`` take."""
         return Ensemble(self.bundles, **options)
+
+
+def _check_alike(one: Folds, other: Folds) -> None:
+    """BirdfastError unless the rows and columns of two studies' arrays are of the same recordings and classes."""
+    if one.classes != other.classes:
+        raise BirdfastError(f"{other.out} knows other classes than {one.out}: blend studies of the same class list")
+    sides = [
+        list(study.recordings[["path", "start_time"]].itertuples(index=False, name=None)) for study in (one, other)
+    ]
+    if sides[0] != sides[1]:
+        differ = sorted(set(sides[0]) ^ set(sides[1])) or sides[0]
+        raise BirdfastError(
+            f"{other.out} has not held out the same recordings as {one.out} (first: {differ[0][0]}): train all folds of both "
+            "on the same data, or give blend_weights the rows that both have"
+        )
 
 
 def train_folds(

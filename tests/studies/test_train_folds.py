@@ -8,9 +8,10 @@ import pytest
 
 from birdfast.errors import BirdfastError
 from birdfast.evaluation.metrics import roc_auc
+from birdfast.recipe import Recipe
 from birdfast.recordings.tables import read_source
 from birdfast.studies import folds as module
-from birdfast.studies.folds import train_folds
+from birdfast.studies.folds import Folds, train_folds
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +95,55 @@ def test_no_call_is_trained_and_has_no_column(with_silence, recipe, tmp_path, ta
     assert probabilities.shape == (40 - silent, 3) and len(targets) == len(study.truth) == 40 - silent
     assert "nocall" not in study.predictions.columns
     assert 0 < study.scores["roc_auc"] <= 1
+
+
+CLASSES = ["species0", "species1", "species2"]
+
+
+def made(out, seed, multi, n=60, left_out=()):
+    """A study as trainings leave it: folds dealt by the seed, two windows a recording, models that are nearly right."""
+    rng = np.random.default_rng(seed)
+    folds, numbers = rng.integers(0, 3, n), np.repeat(np.setdiff1d(np.arange(n), left_out), 2)
+    rows = pd.DataFrame({"path": [f"{i // 2:02d}.ogg" for i in numbers], "start_time": numbers % 2 * 10.0})
+    rows["start_time"] += np.tile([0.0, 5.0], len(rows) // 2)
+    rows = rows.assign(end_time=rows["start_time"] + 5, fold=folds[numbers], recording=numbers)
+    right = np.eye(3)[numbers % 3]
+    for fold in range(3):
+        (out / f"fold{fold}").mkdir(parents=True)
+        mine = rows["fold"] == fold
+        said = pd.DataFrame(right + rng.normal(0, 0.4, right.shape), columns=CLASSES)
+        pd.concat([rows, said], axis=1)[mine].to_parquet(out / f"fold{fold}" / module.PREDICTIONS)
+        truth = (
+            pd.DataFrame(right, columns=CLASSES)
+            if multi
+            else pd.Series([CLASSES[i % 3] for i in numbers], name="target")
+        )
+        truth = pd.concat([rows[["path", "fold", "recording"]], truth], axis=1)[mine].drop_duplicates("recording")
+        truth.to_parquet(out / f"fold{fold}" / module.TRUTH)
+    return Folds(out, Recipe(), CLASSES, [0, 1, 2])
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_rows_of_studies_with_different_seeds_go_together(tmp_path, multi):
+    one, two = (made(tmp_path / str(seed), seed, multi) for seed in (0, 1))
+    assert one.recordings["fold"].tolist() != two.recordings["fold"].tolist()
+    assert one.recordings["recording"].tolist() == two.recordings["recording"].tolist() == list(range(60))
+    targets, probabilities = one.arrays()
+    np.testing.assert_array_equal(targets, two.arrays()[0])
+    assert min(roc_auc(targets, probabilities), roc_auc(targets, two.arrays()[1])) > 0.95
+    weights = one.blend_weights(two)
+    assert weights.sum() == pytest.approx(1) and weights.min() > 0.1
+
+
+def test_studies_of_other_rows_or_classes_are_not_blended(tmp_path):
+    whole, less = made(tmp_path / "a", 0, False), made(tmp_path / "b", 0, False, left_out=[7])
+    with pytest.raises(BirdfastError, match=r"b has not held out the same recordings as .*a \(first: 03.ogg\)"):
+        whole.blend_weights(less)
+    other = made(tmp_path / "c", 0, False, left_out=[9])  # as many
+    with pytest.raises(BirdfastError, match="has not held out the same recordings"):
+        less.blend_weights(other)
+    with pytest.raises(BirdfastError, match="knows other classes"):
+        whole.blend_weights(Folds(whole.out, whole.recipe, CLASSES[::-1], whole.folds))
 
 
 def test_official_folds_are_the_same_number_in_every_run(tiny_table, recipe, tmp_path, monkeypatch):
