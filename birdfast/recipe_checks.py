@@ -177,8 +177,6 @@ def _check_rates(r: Recipe) -> None:
 
 
 def _check_no_call(r: Recipe) -> None:
-    if r.no_call and r.hears_soundscapes:
-        raise BirdfastError("labelled windows without a call train already, as clips of no species: set no_call=False")
     if r.no_call and r.pseudo_mix:
         raise BirdfastError("pseudo-labels know no clips without a call: set no_call=False, or pseudo_mix=0")
     if r.no_call and r.distill and r.distill_kind != "cosine":

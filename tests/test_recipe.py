@@ -106,7 +106,7 @@ def test_what_borders_on_the_refused_is_taken():
     assert get_recipe("improved", seed=2**32 - 1).seed == 2**32 - 1
     assert get_recipe("improved", distill="t.npz", distill_kind="kl", activation="sigmoid").loss == "auto"
     assert get_recipe("improved", soundscape_label_sum=1.0).soundscape_label_sum == 1
-    assert get_recipe("improved", soundscape_share=1 / 32).hears_soundscapes
+    assert get_recipe("improved", soundscape_share=1 / 32, no_call=True).hears_soundscapes
 
 
 def test_names_and_files_that_do_not_exist(tmp_path):

@@ -29,7 +29,6 @@ from birdfast.notes import note
 from birdfast.recipe import Recipe
 from birdfast.recordings.audio import read_headers
 from birdfast.recordings.folds import split
-from birdfast.recordings.no_call import with_no_call
 from birdfast.recordings.tables import Source, read_source
 from birdfast.studies.windows import Sides, window_scores
 
@@ -207,7 +206,6 @@ def _recordings(source: Source, recipe: Recipe, fold: int | None) -> tuple[str, 
         raise BirdfastError(
             f"--fold must lie between 0 and {recipe.n_folds - 1}, the model's recipe has {recipe.n_folds}"
         )
-    recordings = with_no_call(source).recordings if recipe.no_call else recordings  # they had their part in the split
     # Training leaves out what it cannot read before it splits.
     recordings = recordings[read_headers(recordings["path"])["error"].isna().to_numpy()].reset_index(drop=True)
     held_out = recordings[split(recordings, n_folds=recipe.n_folds, fold=fold, group=recipe.group, seed=recipe.seed)]

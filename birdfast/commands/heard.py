@@ -10,8 +10,7 @@ from birdfast.errors import BirdfastError
 from birdfast.inference.ensemble_engine import EnsembleEngine
 from birdfast.recipe import Recipe
 from birdfast.recordings.audio import read_headers
-from birdfast.recordings.folds import split
-from birdfast.recordings.labelled import inside_files, is_window, soundscape_folds, with_windows
+from birdfast.recordings.labelled import held_out_soundscapes, inside_files, of_soundscapes, with_windows
 from birdfast.recordings.no_call import with_no_call
 from birdfast.recordings.source import Source
 from birdfast.studies.windows import Truth
@@ -52,19 +51,10 @@ def held_out(truth: Truth, recipes: Sequence[Recipe], source: Source | None) -> 
 
 def heard_soundscapes(source: Source, recipe: Recipe) -> set[str]:
     """The files of the labelled soundscapes that train in the recipe's fold of `source`, as ``bird_dls`` deals them out."""
-    if recipe.no_call:
-        rows = with_no_call(source).recordings
-    else:
-        rows = with_windows(source)
-        rows = rows[is_window(rows)].reset_index(drop=True)
+    found = with_no_call(source) if recipe.no_call else source
+    rows = with_windows(found) if recipe.hears_soundscapes else found.recordings
+    rows = rows[of_soundscapes(rows)].reset_index(drop=True)
     headers = read_headers(rows["path"])
     good = headers["error"].isna().to_numpy()  # training leaves the others out before it splits
     rows = inside_files(rows.assign(duration=headers["duration"].to_numpy())[good].reset_index(drop=True))
-    if recipe.no_call:
-        is_valid = split(rows, n_folds=recipe.n_folds, fold=recipe.fold, group=recipe.group, seed=recipe.seed)
-    else:
-        group = recipe.soundscape_group
-        folds = soundscape_folds(rows["path"], folds=range(recipe.n_folds), group=group, seed=recipe.seed)
-        is_valid = folds == recipe.fold
-    assert source.soundscapes is not None
-    return set(rows.loc[~is_valid, "path"]) & set(source.soundscapes["path"])
+    return set(rows.loc[~held_out_soundscapes(rows["path"], recipe), "path"]) if len(rows) else set()

@@ -16,7 +16,8 @@ from birdfast.doctor.sound import check_paths, check_rates, check_readable, chec
 from birdfast.errors import BirdfastError
 from birdfast.recipe import Recipe, epoch_steps, get_recipe, lr_too_low
 from birdfast.recordings.audio import read_headers
-from birdfast.recordings.folds import LeakReport, leak_report, official_folds, split
+from birdfast.recordings.folds import LeakReport, leak_report, official_folds
+from birdfast.recordings.labelled import of_soundscapes, split_both
 from birdfast.recordings.labels import check_labels
 from birdfast.recordings.no_call import with_no_call
 from birdfast.recordings.tables import Source, read_source
@@ -152,7 +153,7 @@ def _identical(paths: list[str]) -> list[list[str]]:
 def _check_split(recordings: pd.DataFrame, recipe: Recipe) -> Iterator[Finding]:
     """What training and validation share, and whether there is enough of both."""
     try:
-        is_valid = split(recordings, n_folds=recipe.n_folds, fold=recipe.fold, group=recipe.group, seed=recipe.seed)
+        is_valid = split_both(recordings, recipe)
     except BirdfastError as error:
         yield Finding("split", "fail", str(error))
         return
@@ -160,7 +161,7 @@ def _check_split(recordings: pd.DataFrame, recipe: Recipe) -> Iterator[Finding]:
     n_train, n_valid = int(np.sum(~is_valid)), int(np.sum(is_valid))
     text = f"{n_train} to train, {n_valid} to validate (fold {recipe.fold} of {recipe.n_folds}); {leaks.line()}"
     found = leaks.to_dict()
-    remedy = _against_leaks(leaks, official=official_folds(recordings) is not None)
+    remedy = _against_leaks(leaks, official=official_folds(recordings[~of_soundscapes(recordings)]) is not None)
     yield Finding("split", "ok" if leaks.ok else "warn", text + _examples(found), "" if leaks.ok else remedy, found)
     yield _check_batch(n_train, recipe)
 

@@ -11,6 +11,8 @@ import pandas as pd
 
 from birdfast.errors import BirdfastError, unknown
 from birdfast.notes import note
+from birdfast.recipe import Recipe
+from birdfast.recordings.folds import split
 from birdfast.recordings.source import Source
 
 GROUPS = ("site", "file")
@@ -59,9 +61,15 @@ def is_window(recordings: pd.DataFrame) -> np.ndarray:
     return np.array([isinstance(labels, tuple) for labels in recordings["labels"]], bool)
 
 
+def of_soundscapes(recordings: pd.DataFrame) -> np.ndarray:
+    """Which rows are of soundscapes, bool (n,): labelled windows, and those without a call that train as recordings."""
+    silent = recordings["no_call"].eq(True).to_numpy(bool) if "no_call" in recordings else False
+    return is_window(recordings) | silent
+
+
 def inside_files(recordings: pd.DataFrame) -> pd.DataFrame:
     """Without labelled windows that begin where their file (`duration`, s) has ended; says how many there were."""
-    beyond = is_window(recordings) & (recordings["start_time"] >= recordings["duration"]).to_numpy()
+    beyond = of_soundscapes(recordings) & (recordings["start_time"] >= recordings["duration"]).to_numpy()
     if beyond.any():
         first = recordings.loc[beyond, "path"].iloc[0]
         note(f"{beyond.sum()} labelled windows lie beyond the end of their soundscape (first: {first}): left out")
@@ -111,3 +119,20 @@ def soundscape_folds(
             known[name] = min(sizes, key=lambda fold: sizes[fold])
         sizes[known[name]] += int(counts[i])
     return np.array([known[name] for name in groups], int)
+
+
+def split_both(recordings: pd.DataFrame, recipe: Recipe) -> np.ndarray:
+    """Which rows validate, bool (n,): recordings by :func:`~birdfast.recordings.folds.split`, soundscapes by site or file."""
+    windows = of_soundscapes(recordings)
+    is_valid = np.zeros(len(recordings), bool)
+    is_valid[~windows] = split(recordings[~windows].reset_index(drop=True), n_folds=recipe.n_folds, fold=recipe.fold,
+                               group=recipe.group, seed=recipe.seed)  # fmt: skip
+    if windows.any():
+        is_valid[windows] = held_out_soundscapes(recordings.loc[windows, "path"], recipe)
+    return is_valid
+
+
+def held_out_soundscapes(paths: Iterable[str], recipe: Recipe) -> np.ndarray:
+    """Which rows of soundscapes validate in the recipe's fold, bool (n,)."""
+    folds = range(recipe.n_folds)
+    return soundscape_folds(paths, folds=folds, group=recipe.soundscape_group, seed=recipe.seed) == recipe.fold

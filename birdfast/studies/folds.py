@@ -175,6 +175,8 @@ def train_folds(
     check_request(recipe, cache)
     check_pseudo(pseudo, recipe)
     found = read_source(source, **(columns or {}))
+    if recipe.no_call:
+        with_no_call(found)  # raises where nothing is without a call
     recipe = with_all_folds(found, recipe)
     numbers = wanted_folds(found, recipe, folds)
     begin(out, recipe, found, pseudo=digest(Path(pseudo).read_bytes()) if pseudo else None)
@@ -200,8 +202,7 @@ def with_all_folds(source: Source, recipe: Recipe) -> Recipe:
 
 def _assigned(source: Source, recipe: Recipe) -> np.ndarray:
     """The fold of each recording that a training splits."""
-    recordings = with_no_call(source).recordings if recipe.no_call else source.recordings
-    return assign_folds(recordings, n_folds=recipe.n_folds, group=recipe.group, seed=recipe.seed)
+    return assign_folds(source.recordings, n_folds=recipe.n_folds, group=recipe.group, seed=recipe.seed)
 
 
 def wanted_folds(source: Source, recipe: Recipe, folds: Iterable[int] | None) -> list[int]:

@@ -8,8 +8,6 @@ import pandas as pd
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
 from birdfast.recordings.audio import get_audio_files, read_header, read_headers, window_starts
-from birdfast.recordings.folds import split
-from birdfast.recordings.labelled import is_window, soundscape_folds
 from birdfast.training.cached import is_npy, npy_headers
 
 
@@ -67,19 +65,6 @@ def check_bad_share(bad_files, n, max_bad):
             f"{n_bad} of {n} recordings cannot be read, more than the recipe's max_bad={max_bad:.0%}: {worst}. "
             f"The whole list is in {bad_files.path}; mend or remove the files, or raise max_bad"
         )
-
-
-def split_both(recordings, recipe):
-    "Which rows validate: recordings by `split`, labelled soundscapes by site or file"
-    windows = is_window(recordings)
-    is_valid = np.zeros(len(recordings), bool)
-    is_valid[~windows] = split(recordings[~windows].reset_index(drop=True), n_folds=recipe.n_folds, fold=recipe.fold,
-                               group=recipe.group, seed=recipe.seed)  # fmt: skip
-    if windows.any():
-        folds = soundscape_folds(recordings.loc[windows, "path"], folds=range(recipe.n_folds),
-                                 group=recipe.soundscape_group, seed=recipe.seed)  # fmt: skip
-        is_valid[windows] = folds == recipe.fold
-    return is_valid
 
 
 def windows_of(paths, duration, step=None):

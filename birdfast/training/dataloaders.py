@@ -16,7 +16,7 @@ from birdfast.recipe import epoch_steps, get_recipe, lr_too_low
 from birdfast.recordings.bad_files import BadFiles
 from birdfast.recordings.cache import check_place
 from birdfast.recordings.folds import leak_report
-from birdfast.recordings.labelled import inside_files, is_window, site_of, with_windows
+from birdfast.recordings.labelled import inside_files, is_window, site_of, split_both, with_windows
 from birdfast.recordings.labels import check_labels, sampling_weights
 from birdfast.recordings.no_call import with_no_call
 from birdfast.recordings.tables import read_source
@@ -24,7 +24,7 @@ from birdfast.training import show  # noqa: F401 - registers how fastai draws bi
 from birdfast.training.augment import check_background, check_waveforms
 from birdfast.training.blocks import bird_block
 from birdfast.training.cached import cached_reader, check_cache, is_npy
-from birdfast.training.clips import clips_table, readable, split_both, windows_of
+from birdfast.training.clips import clips_table, readable, windows_of
 from birdfast.training.distill import check_teacher, load_teacher
 from birdfast.training.loader import BirdDL
 from birdfast.training.pools import check_pseudo, labelled_pool, not_validated, pseudo_pool, read_pseudo

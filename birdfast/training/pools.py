@@ -42,13 +42,16 @@ class Pool:
 
 
 class AddWindow(ItemTransform):
-    "Give a recording's clip, before it is read, a window of one of the `pools`, and its labels beside its own; training only"
+    """Give a recording's clip, before it is read, a window of one of the `pools`, and its labels beside its own; training only
+
+    `no_call` says that the last class is that of clips without a call, which a clip with a window in it is not.
+    """
 
     split_idx, order, _retain = 0, ORDER["AddWindow"], False
 
-    def __init__(self, pools):
+    def __init__(self, pools, no_call=False):
         super().__init__()
-        self.pools = pools
+        self.pools, self.no_call = pools, no_call
 
     def __call__(self, x, **kwargs):
         out = super().__call__(x, **kwargs)
@@ -63,7 +66,10 @@ class AddWindow(ItemTransform):
         window, targets = pool.draw()
         if pool.substitute:
             return window, TensorMultiCategory(targets.clone())
-        return replace(clip, added=window), TensorMultiCategory(union(y.as_subclass(torch.Tensor), targets))
+        both = union(y.as_subclass(torch.Tensor), targets)
+        if self.no_call:
+            both[-1] = 0.0
+        return replace(clip, added=window), TensorMultiCategory(both)
 
 
 def multi_hot(labels, classes):

@@ -224,7 +224,7 @@ def test_what_training_validates_is_what_evaluate_scores(sites, tiny_recipe, rng
     rows = [(f"{label}/{i}.ogg", label, f"{label}{i}") for label in CLASSES[:2] for i in range(4)]
     pd.DataFrame(rows, columns=["filename", "primary_label", "author"]).to_csv(sites / "train.csv", index=False)
     source = read_source(sites)
-    for knobs in ({"soundscape_share": 0.25}, {"no_call": True}):
+    for knobs in ({"soundscape_share": 0.25}, {"no_call": True}, {"soundscape_share": 0.25, "no_call": True}):
         recipe = tiny_recipe.with_(n_folds=2, batch_size=4, activation="sigmoid", **knobs)
         clips = bird_dls(source, recipe, num_workers=0, device="cpu").clips
         trained = set(clips.loc[~clips["is_valid"], "path"]) & set(source.soundscapes["path"])

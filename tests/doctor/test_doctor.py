@@ -14,6 +14,7 @@ import soundfile
 from birdfast.doctor import examine
 from birdfast.doctor.sound import check_readable
 from birdfast.recipe import Recipe
+from birdfast.recordings.tables import read_source
 
 RATE = 8000
 
@@ -114,6 +115,16 @@ def test_a_leak_by_the_fold_column_is_shown(tiny_table, recipe, tmp_path):
     table.to_csv(tmp_path / "birds.csv")
     again = examine(tmp_path / "birds.csv", recipe=recipe.with_(n_folds=2), columns={"fold": "none"})
     assert again["split"].status == "ok"
+
+
+def test_windows_without_a_call_are_split_by_site(tiny_table, recipe, tmp_path):
+    names = [f"BC2026_Train_{i:04d}_S{i % 3:02d}_20250227_010002.wav" for i in range(6)]
+    rng = np.random.default_rng(0)
+    paths = [str(write(tmp_path / name, rng.normal(0, 0.1, RATE))) for name in names]
+    source = read_source(tiny_table)
+    source.soundscapes = pd.DataFrame({"path": paths, "start_time": 0.0, "end_time": 1.0, "labels": [()] * 6})
+    found = examine(source, recipe=recipe.with_(n_folds=3, no_call=True))["split"]
+    assert found.status == "ok" and found.details["shared_sites"] == []
 
 
 def test_unknown_recordists_are_a_warning_with_the_remedy(tiny_birds, recipe):

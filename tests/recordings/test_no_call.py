@@ -2,8 +2,10 @@ import pandas as pd
 import pytest
 
 from birdfast.errors import BirdfastError
+from birdfast.recipe import Recipe
 from birdfast.recordings.birdclef import read_birdclef
-from birdfast.recordings.folds import split
+from birdfast.recordings.labelled import of_soundscapes, site_of, split_both, with_windows
+from birdfast.recordings.leaks import leak_report
 from birdfast.recordings.no_call import NO_CALL, with_no_call
 from birdfast.recordings.synth import synth
 from birdfast.recordings.tables import read_table
@@ -20,8 +22,8 @@ def test_soundscape_windows_marked_so_become_recordings(tmp_path):
     assert list(new["path"]) == list(silent["path"])
     assert list(new["end_time"]) == list(silent["end_time"])
     assert len(made.recordings) == len(source.recordings) + len(silent)
-    assert made.recordings.dtypes.equals(source.recordings.dtypes)
-    split(made.recordings, n_folds=2)
+    assert made.recordings[source.recordings.columns].dtypes.equals(source.recordings.dtypes)
+    assert list(made.soundscapes["path"]) == list(source.soundscapes["path"][~source.soundscapes["no_call"]])
 
 
 def test_a_window_in_which_only_another_species_calls_is_not_without_call(tmp_path):
@@ -36,13 +38,37 @@ def test_the_label_of_a_table_counts_and_comes_last(tiny_table):
     assert made.classes == ["species0", "species1", "species2", NO_CALL]
 
 
-def test_given_folds_take_the_soundscapes_in(tiny_table, tmp_path):
-    source = read_table(tiny_table.assign(fold=[i % 3 for i in range(30)]))
-    paths = ["a.ogg", "b.ogg", "c.ogg", "c.ogg"]
-    source.soundscapes = pd.DataFrame({"path": paths, "start_time": 0.0, "end_time": 5.0, "labels": [()] * 4})
-    made = with_no_call(source).recordings
-    assert made["fold"][30:].tolist() == [0, 1, 2, 2]
-    assert split(made, fold=2)[30:].tolist() == [False, False, True, True]
+@pytest.fixture
+def source(tiny_table):
+    """Folds are given; four soundscapes at each of three sites, of three windows, the last without a call."""
+    found = read_table(tiny_table.assign(fold=[i % 3 for i in range(30)]))
+    paths = [f"BC2026_Train_{i:04d}_S{i % 3:02d}_20250227_010002.ogg" for i in range(12) for _ in range(3)]
+    windows = pd.DataFrame({"path": paths, "start_time": [0.0, 5.0, 10.0] * 12, "end_time": [5.0, 10.0, 15.0] * 12})
+    found.soundscapes = windows.assign(labels=[("species0",), ("species1",), ()] * 12)
+    return found
+
+
+@pytest.mark.parametrize("fold", [0, 1, 2])
+def test_silent_windows_lie_on_the_side_of_their_site(source, fold):
+    recipe, made = Recipe(n_folds=3, fold=fold), with_no_call(source)
+    table = made.recordings
+    is_valid, silent = split_both(table, recipe), of_soundscapes(table)
+    assert silent.sum() == 12 and table["site"][silent].tolist() == [site_of(path) for path in table["path"][silent]]
+    assert is_valid[~silent].tolist() == [i % 3 == fold for i in range(30)]  # the folds that are given
+    report = leak_report(table, is_valid)
+    assert is_valid[silent].sum() == 4 and report.shared_sites.empty and report.n_unknown_authors == 0
+    by_file = Recipe(n_folds=3, fold=fold, soundscape_group="file")
+    assert len(leak_report(table, split_both(table, by_file)).shared_sites)
+
+
+def test_they_lie_where_labelled_windows_of_their_soundscape_lie(source):
+    recipe = Recipe(n_folds=3, soundscape_share=0.25, no_call=True)
+    both = with_windows(with_no_call(source))
+    assert not both.duplicated(["path", "start_time"]).any() and of_soundscapes(both).sum() == 36
+    sides = both.assign(is_valid=split_both(both, recipe))[of_soundscapes(both)].set_index(["path", "start_time"])
+    plain = with_windows(source)
+    alone = plain.assign(is_valid=split_both(plain, recipe))[of_soundscapes(plain)].set_index(["path", "start_time"])
+    assert sides["is_valid"].sort_index().equals(alone["is_valid"].sort_index())
 
 
 def test_without_any_it_says_so(tiny_table):

@@ -12,10 +12,11 @@ from birdfast.inference.export import Shipped
 from birdfast.inference.predictor import Predictor
 from birdfast.models.losses import create_loss
 from birdfast.recordings.audio import get_audio_files
+from birdfast.recordings.labelled import split_both
 from birdfast.recordings.tables import read_source
 from birdfast.spectrogram.logmel import LogMel
 from birdfast.training.blocks import AudioBlock, recipe_audio_block
-from birdfast.training.clips import clips_table, split_both
+from birdfast.training.clips import clips_table
 from birdfast.training.dataloaders import bird_dls
 from birdfast.training.learner import bird_learner
 from birdfast.training.transforms import AudioSpectrogram, AudioTensor, MaskFreq, MaskTime

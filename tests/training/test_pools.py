@@ -10,11 +10,13 @@ import torch
 
 from birdfast.errors import BirdfastError
 from birdfast.inference.predictor import Predictor
+from birdfast.models.losses import create_loss
 from birdfast.recordings.labelled import is_window, site_of, soundscape_folds, with_windows
 from birdfast.recordings.labels import confidence_weights, sum_at_most, sum_to
 from birdfast.recordings.source import Source
 from birdfast.recordings.tables import read_source
 from birdfast.spectrogram.functional import mix_levelled
+from birdfast.training.blocks import label_block
 from birdfast.training.checkpoint import StopOnBadFiles, seed_draws
 from birdfast.training.dataloaders import bird_dls
 from birdfast.training.learner import bird_learner
@@ -136,6 +138,42 @@ def test_a_window_without_a_row_is_not_trained_on(source, plain):
     dls = bird_dls(source, plain.with_(soundscape_share=0.25), device="cpu")
     windows = dls.clips[is_window(dls.clips)]
     assert set(windows["start_time"]) == {0.0, 1.0, 2.0}  # the files last 4 s
+
+
+@pytest.fixture
+def with_silence(source):
+    """The source with nothing calling in the second of each soundscape's windows."""
+    windows = source.soundscapes
+    labels = [() if start == 1 else labels for start, labels in zip(windows["start_time"], windows["labels"])]
+    return Source(**{**vars(source), "soundscapes": windows.assign(labels=pd.Series(labels, dtype=object))})
+
+
+@pytest.mark.parametrize(
+    ("knobs", "learns"),
+    [
+        ({}, False),
+        ({"activation": "sigmoid"}, False),
+        ({"no_call": True}, True),
+        ({"no_call": True, "task": "multi", "activation": "sigmoid"}, True),
+        ({"loss": "bce", "activation": "sigmoid"}, True),
+    ],
+)
+def test_what_a_window_without_a_call_teaches(with_silence, plain, knobs, learns):
+    recipe = plain.with_(soundscape_share=0.25, **knobs)
+    dls = bird_dls(with_silence, recipe, device="cpu")
+    silent = dls.train.items[dls.train.items["path"].str.contains("BC2026") & (dls.train.items["start_time"] == 1)]
+    assert len(silent) == 4  # at two sites of three
+    y = label_block(recipe, list(dls.vocab))[1](silent.iloc[0])
+    logits = torch.zeros(1, len(dls.vocab), requires_grad=True)
+    create_loss(recipe)(logits, torch.as_tensor(np.float32(y))[None]).backward()
+    assert bool(logits.grad.abs().sum() > 0) == learns
+
+
+def test_a_clip_with_a_window_in_it_is_not_without_call(with_silence, plain):
+    dls = bird_dls(with_silence, plain.with_(soundscape_mix=1.0, no_call=True, batch_size=16), device="cpu")
+    y = torch.cat([y for _, y in batches(dls)])
+    assert y.shape[1] == 4 and (y[:, 3] == 0).all() and (y[:, :3].sum(1) > 0).all()
+    assert (dls.train.items["primary_label"] == "nocall").any()
 
 
 @pytest.mark.parametrize("cache", [None, "waveform"])
