@@ -1,10 +1,12 @@
 import pytest
 import torch
+from fastai.callback.fp16 import AMPMode, MixedPrecision
 from fastai.optimizer import Adam
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from birdfast.training.dataloaders import bird_dls
+from birdfast.training import learner as learner_module
+from birdfast.training.dataloaders import BirdDataLoaders, bird_dls
 from birdfast.training.gpu import FusedAdam, LossesHome, SmoothLoss, SparingProgress
 from birdfast.training.learner import bird_learner
 
@@ -91,6 +93,29 @@ def test_the_losses_come_home_and_equal_fastais(tiny_birds, tiny_recipe):
     assert type(learn.recorder.smooth_loss) is SmoothLoss
     assert all(loss.device.type == "cpu" for loss in learn.recorder.losses)
     assert float(learn.recorder.losses[-1]) == pytest.approx(learn.recorder.values[-1][0])
+
+
+@pytest.mark.parametrize(
+    ("backbone", "bf16", "mode"),
+    [
+        ("test_efficientnet", False, AMPMode.FP16),
+        ("test_efficientnet", True, AMPMode.BF16),
+        ("eca_nfnet_l0", True, AMPMode.BF16),
+        ("eca_nfnet_l0", False, None),
+    ],
+)
+def test_on_a_gpu_a_backbone_trains_in_the_precision_it_bears(
+    tiny_birds, tiny_recipe, monkeypatch, capsys, backbone, bf16, mode
+):
+    dls = bird_dls(tiny_birds, tiny_recipe.with_(backbone=backbone), device="cpu", num_workers=0)
+    monkeypatch.setattr(BirdDataLoaders, "device", property(lambda dls: torch.device("cuda")))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    monkeypatch.setattr(learner_module, "has_bf16", lambda: bf16)
+    learn = bird_learner(dls)
+    assert [cb.amp_mode for cb in learn.cbs if isinstance(cb, MixedPrecision)] == [mode] * (mode is not None)
+    assert f"training on a GPU in {mode.value if mode else 'fp32'}" in capsys.readouterr().err
+    assert any(isinstance(cb, LossesHome) for cb in learn.cbs) and type(learn.progress) is SparingProgress
 
 
 def test_torch_compile_is_a_knob(tiny_birds, tiny_recipe):
