@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,7 @@ def train_folds(
     source: Any,
     recipe: str | Path | Recipe = "improved",
     out: str | Path = "runs/folds",
-    folds: Iterable[int] | None = None,
+    folds: int | Iterable[int] | None = None,
     *,
     columns: dict[str, Any] | None = None,
     pseudo: str | Path | None = None,
@@ -159,14 +160,14 @@ def train_folds(
     recipe, knobs
         As for ``bird_dls``; the recipe's own `fold` does not matter.
     folds
-        Those to train; all there are, unless given. More of them may be added by a later call.
+        The one to train, or several; all there are, unless given. More of them may be added by a later call.
     pseudo
         Pseudo-labels to mix in, see ``bird_dls``.
 
     Raises
     ------
     BirdfastError
-        If there is no such fold, or `out` holds a study by another recipe or of other data.
+        If there is no such fold, `folds` are no numbers, or `out` holds a study by another recipe or of other data.
     """
     from birdfast.training.dataloaders import check_request
     from birdfast.training.pools import check_pseudo
@@ -205,10 +206,10 @@ def _assigned(source: Source, recipe: Recipe) -> np.ndarray:
     return assign_folds(source.recordings, n_folds=recipe.n_folds, group=recipe.group, seed=recipe.seed)
 
 
-def wanted_folds(source: Source, recipe: Recipe, folds: Iterable[int] | None) -> list[int]:
+def wanted_folds(source: Source, recipe: Recipe, folds: int | Iterable[int] | None) -> list[int]:
     """The folds asked for, or all there are, sorted; BirdfastError for one that holds no recording."""
     there = sorted({int(fold) for fold in _assigned(source, recipe)} - {ALWAYS_TRAIN})
-    wanted = there if folds is None else sorted(set(folds))
+    wanted = there if folds is None else _as_numbers(folds)
     if missing := [fold for fold in wanted if fold not in there]:
         raise BirdfastError(
             f"no recording falls into fold {missing[0]}: there are {', '.join(map(str, there)) or 'none'}"
@@ -218,6 +219,16 @@ def wanted_folds(source: Source, recipe: Recipe, folds: Iterable[int] | None) ->
             "there is no fold to train: every class has one recording only, or all are by one recordist"
         )
     return wanted
+
+
+def _as_numbers(folds: Any) -> list[int]:
+    """One number or several, as a sorted list."""
+    several = [folds] if isinstance(folds, Integral) else list(folds) if isinstance(folds, Iterable) else []
+    if not several or not all(isinstance(fold, Integral) for fold in several):
+        raise BirdfastError(
+            f"folds must be the number of a fold or several, as in folds=[0, 1], not {folds!r}; leave it out to train all"
+        )
+    return sorted({int(fold) for fold in several})
 
 
 def _train(source: Source, recipe: Recipe, folder: Path, options: dict[str, Any]) -> None:

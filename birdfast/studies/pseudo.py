@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -140,9 +141,14 @@ def _power_of(recipe: Recipe) -> float:
 
 
 def _powers(power: float | Sequence[float], rounds: int) -> list[float]:
-    if rounds < 1:
-        raise BirdfastError(f"rounds must be 1 or more, not {rounds}; train_folds trains without pseudo-labels")
-    values = [float(power)] * rounds if isinstance(power, (int, float)) else [float(value) for value in power]
+    if not isinstance(rounds, int) or rounds < 1:
+        raise BirdfastError(
+            f"rounds must be a whole number, 1 or more, not {rounds!r}; train_folds trains without pseudo-labels"
+        )
+    given = [power] * rounds if isinstance(power, Real) else list(power)  # type: ignore[arg-type]
+    if not all(isinstance(value, Real) for value in given):
+        raise BirdfastError(f"pseudo_power must be a number, or one for each round, not {power!r}")
+    values = [float(value) for value in given]
     if len(values) < rounds:
         raise BirdfastError(f"{len(values)} powers are too few for {rounds} rounds: give one number, or one a round")
     return values[:rounds]

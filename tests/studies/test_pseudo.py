@@ -210,6 +210,12 @@ def test_what_cannot_work_is_refused_before_anything_is_trained(tiny_birds, tiny
         pseudo_label(source, recipe, out, pseudo_mix=0.0)
     with pytest.raises(BirdfastError, match="1 powers are too few for 2 rounds"):
         pseudo_label(source, recipe, out, rounds=2, pseudo_power=[1.0])
+    for rounds in ("3", 2.5, 0):
+        with pytest.raises(BirdfastError, match=f"rounds must be a whole number, 1 or more, not {rounds!r}"):
+            pseudo_label(source, recipe, out, rounds=rounds)
+    for power in ("1.5", ["1.5"]):
+        with pytest.raises(BirdfastError, match="pseudo_power must be a number, or one for each round, not"):
+            pseudo_label(source, recipe, out, rounds=1, pseudo_power=power)
     with pytest.raises(BirdfastError, match=r"folds share \d recordists .* set group='author'"):
         pseudo_label(tiny_table, recipe.with_(group="none"), out, str(source.unlabelled))
     assert not out.exists()

@@ -84,6 +84,14 @@ def test_a_fold_that_is_not_there_is_named(tiny_birds, recipe, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("wrong", ["0,1", [], 1.5, ["0"]])
+def test_folds_are_numbers(tiny_birds, recipe, tmp_path, wrong):
+    with pytest.raises(BirdfastError, match=r"folds must be the number of a fold or several, as in folds=\[0, 1\]"):
+        train_folds(tiny_birds, recipe, tmp_path, wrong)
+    source = read_source(tiny_birds)
+    assert module.wanted_folds(source, recipe, 0) == module.wanted_folds(source, recipe, np.array([0])) == [0]
+
+
 @pytest.mark.parametrize("task", ["single", "multi"])
 def test_no_call_is_trained_and_has_no_column(with_silence, recipe, tmp_path, task):
     activation = "softmax" if task == "single" else "sigmoid"
