@@ -21,7 +21,7 @@ from birdfast.training.checkpoint import StopOnBadFiles, seed_draws
 from birdfast.training.dataloaders import bird_dls
 from birdfast.training.learner import bird_learner
 from birdfast.training.pools import AddWindow, Pool, labelled_pool, pseudo_pool
-from birdfast.training.transforms import Clip, Window
+from birdfast.training.transforms import Clip, ReadClip, Window
 from tests.conftest import SAMPLE_RATE, chirp
 
 CLASSES = ["species0", "species1", "species2"]
@@ -205,6 +205,14 @@ def test_the_injector_mixes_sound_and_labels_in_training_only(source, plain, tmp
         torch.testing.assert_close(mixed, mix_levelled(*half))
     assert not torch.equal(mixed, half[0])
     assert not torch.equal(mixed, half[1])
+
+
+def test_a_window_is_heard_in_the_padding_of_a_short_clip(source):
+    reader, window = ReadClip(SAMPLE_RATE, 1.0, pad="end"), Window(source.soundscapes["path"][0], 0.0, 1.0)
+    clips = [Clip(source.recordings["path"][0], 0.0, 0.5, added) for added in (None, window)]
+    alone, mixed = (reader(clip, split_idx=0)[..., SAMPLE_RATE // 2 :].abs().max() for clip in clips)
+    assert alone == 0
+    assert mixed > 0.1
 
 
 @pytest.mark.parametrize("task", TASKS)
