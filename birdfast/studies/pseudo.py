@@ -102,22 +102,25 @@ def pseudo_label(
     Raises
     ------
     BirdfastError
-        Before anything is trained: if there are no soundscapes, fewer than two folds, or folds that share a recordist.
+        Before anything is trained: for knobs that a round cannot train with, if there are no soundscapes, fewer than two
+        folds, or folds that share a recordist.
     """
     from birdfast.training.dataloaders import check_request
 
     recipe, options = _knobs_apart(recipe, options)
-    check_request(recipe, options.get("cache"))
     given = {"pseudo_how": pseudo_how, "pseudo_mix": pseudo_mix, "pseudo_label_sum": pseudo_label_sum}
     used = _used(recipe, {name: value for name, value in given.items() if value is not None})
     powers = _powers(_power_of(recipe) if pseudo_power is None else pseudo_power, rounds)
+    plan = [used | {"pseudo_power": power} for power in powers]
+    students = [recipe.with_(**knobs) for knobs in plan]  # refuses knobs of a round before the rounds ahead of it
+    check_request(students[0], options.get("cache"))  # it asks for all that the teacher and the others do
     found, out = read_source(source, **(columns or {})), Path(out)
     files = find_unlabelled(found, soundscapes)
     recipe = with_all_folds(found, recipe)
     numbers = check_folds(found, recipe, folds)
     begin(out, recipe, found, soundscapes=digest("\n".join(below(found.root, files))))
     study = _Study(out, found, recipe, files, numbers, {"device": device, **options})
-    return study.run([used | {"pseudo_power": value} for value in powers])
+    return study.run(plan)
 
 
 def _knobs_apart(recipe: Any, options: dict[str, Any]) -> tuple[Recipe, dict[str, Any]]:

@@ -219,3 +219,21 @@ def test_what_cannot_work_is_refused_before_anything_is_trained(tiny_birds, tiny
     with pytest.raises(BirdfastError, match=r"folds share \d recordists .* set group='author'"):
         pseudo_label(tiny_table, recipe.with_(group="none"), out, str(source.unlabelled))
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"pseudo_power": 0}, "pseudo_power must be above 0, not 0"),
+        ({"pseudo_power": [1.5, 2, -1]}, "pseudo_power must be above 0, not -1"),
+        ({"pseudo_label_sum": 0.0}, "pseudo_label_sum must be above 0"),
+        ({"no_call": True}, "pseudo-labels know no clips without a call: set no_call=False"),
+        ({"distill": "teacher.npz"}, "a teacher heard the recordings unmixed: set distill=''"),
+        ({"cache": "spectrogram"}, "pseudo_mix with cache='spectrogram'"),
+    ],
+)
+def test_what_no_round_could_train_is_refused_before_the_data_are_read(recipe, tmp_path, given, says):
+    plain = recipe.with_(soundscape_share=0.0)
+    with pytest.raises(BirdfastError, match=says):
+        pseudo_label(tmp_path / "nowhere", plain, tmp_path / "study", **given)
+    assert not (tmp_path / "study").exists()
