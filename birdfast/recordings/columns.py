@@ -96,7 +96,7 @@ def tidy(table: pd.DataFrame, *, root: Path, where: str) -> pd.DataFrame:
     missing = pd.Series([float("nan")] * n)
     table = table.reset_index(drop=True)
     out = pd.DataFrame({
-        "path": _absolute(table["path"], root, where),
+        "path": absolute_paths(table["path"], root, where),
         "primary_label": _labels(table["primary_label"], table["path"], where),
         "secondary_labels": [secondary(value) for value in table.get("secondary_labels", [()] * n)],
         "author": _authors(table.get("author", missing)),
@@ -117,7 +117,8 @@ def tidy(table: pd.DataFrame, *, root: Path, where: str) -> pd.DataFrame:
     return pd.concat([out, rest], axis=1)
 
 
-def _absolute(paths: pd.Series, root: Path, where: str) -> list[str]:
+def absolute_paths(paths: pd.Series, root: Path, where: str) -> list[str]:
+    """Paths of which the relative ones begin at `root`; BirdfastError where one is empty, in the table `where`."""
     if paths.isna().any() or (paths.astype(str).str.strip() == "").any():
         raise BirdfastError(f"{where} has rows without a file: fill or remove them")
     base = root.expanduser().absolute()

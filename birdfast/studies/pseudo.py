@@ -256,6 +256,7 @@ class _Study:
         table = soft_labels(teacher, self.files, self._folder(number) / "labels", **options)
         place.parent.mkdir(parents=True, exist_ok=True)
         table.insert(3, "fold", self._deal(table["path"]))
+        table["path"] = below(self.source.root, table["path"])  # the study goes on where the data have moved to
         write_table(table, place)
         return table
 

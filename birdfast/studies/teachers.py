@@ -7,6 +7,7 @@ from pathlib import Path
 from birdfast.recipe import Recipe
 from birdfast.recordings.source import Source
 from birdfast.studies.folds import write_table
+from birdfast.studies.key import below
 from birdfast.studies.pseudo import find_unlabelled, label_windows
 
 _KNOBS = [name for name in Recipe().to_dict() if name.startswith("pseudo_")]
@@ -22,5 +23,6 @@ def labels_of(teacher: Path, source: Source, device: str | None) -> Path:
     place = teacher.with_suffix(".parquet")
     if not place.is_file():
         files = find_unlabelled(source, None)
-        write_table(label_windows(teacher.with_suffix(""), [teacher], files, source.classes, device), place)
+        table = label_windows(teacher.with_suffix(""), [teacher], files, source.classes, device)
+        write_table(table.assign(path=below(source.root, table["path"])), place)
     return place

@@ -49,8 +49,8 @@ def bird_dls(
     `columns` goes to :func:`~birdfast.recordings.tables.read_source`, to name the columns of a csv.
     `cache="waveform"` decodes each recording once, into the folder `cache_dir` ("cache"), and cuts the clips from there;
     `cache="spectrogram"` keeps spectrograms, which is faster and an approximation (docs/speed.md).
-    `pseudo` is a Parquet or table of soft labels (`path, start_time, end_time`, a column a class; rows whose `fold` is the
-    recipe's are held out), from which the recipe's `pseudo_mix` draws.
+    `pseudo` is a Parquet or table of soft labels (`path, start_time, end_time`, a column a class; relative paths begin at
+    the source's folder; rows whose `fold` is the recipe's are held out), from which the recipe's `pseudo_mix` draws.
     The dls carry `recipe`, `source`, `clips`, `pools`, `leaks`, `n_files`, `bad_files` and, for distillation, `teacher`.
     """
     recipe = get_recipe(recipe, **knobs)
@@ -64,7 +64,7 @@ def bird_dls(
     if is_npy(source.recordings["path"]).any():
         check_waveforms(recipe, "saved spectrograms (.npy)")
     check_place(cache_dir, source)
-    pseudo = read_pseudo(pseudo, source.classes, recipe)
+    pseudo = read_pseudo(pseudo, source, recipe)
     table = with_windows(source) if recipe.hears_soundscapes else source.recordings
     bad_files = BadFiles() if bad_files is None else bad_files
     recordings = inside_files(readable(table, recipe, bad_files))

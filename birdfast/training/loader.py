@@ -92,11 +92,20 @@ class KeptAndAhead(TfmdDL):
         self.randomize()
         self.before_iter()
         self._DataLoader__idxs = idxs = self.get_idxs()  # where fastai's sample() and its workers look for them
+        is_empty = len(self) > 0
         for batch in copied_ahead(self.fake_l.batches(idxs), self.device):
+            is_empty = False
             yield self.after_batch(batch)
+        if is_empty:
+            raise BirdfastError(self._none_read(len(idxs)))
         self.after_iter()
         if hasattr(self, "it"):
             del self.it
+
+    def _none_read(self, n_items):
+        bad_files = getattr(self.after_item, "bad_files", None)  # the reader's
+        where = "run `birdfast doctor` on the data" if bad_files is None else f"the others are in {bad_files.path}"
+        return f"an epoch of {n_items} clips gave no batch of {self.bs}: too few of them can be read, {where}"
 
 
 def copied_ahead(batches, device):

@@ -12,6 +12,7 @@ from fasttransform import ItemTransform
 
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
+from birdfast.recordings.columns import absolute_paths
 from birdfast.recordings.labelled import is_window, site_of
 from birdfast.recordings.labels import confidence_weights, sum_at_most, sum_to
 from birdfast.spectrogram.functional import union
@@ -110,16 +111,29 @@ def check_pseudo(pseudo, recipe):
         raise BirdfastError(f"no pseudo-labels at {pseudo}: give a Parquet of them, as birdfast pseudo writes")
 
 
-def read_pseudo(pseudo, classes, recipe):
-    "A table of soft labels or its Parquet, without the rows that this fold holds out; None where there is none"
+def read_pseudo(pseudo, source, recipe):
+    "A table of soft labels or its Parquet, its paths absolute, without the rows that this fold holds out; None for none"
     if pseudo is None:
         return None
     table = pseudo if isinstance(pseudo, pd.DataFrame) else _read(Path(pseudo))
-    if missing := [name for name in [*INDEX, *classes] if name not in table]:
+    if missing := [name for name in [*INDEX, *source.classes] if name not in table]:
         raise BirdfastError(
             f"the pseudo-labels lack {len(missing)} columns, the first {missing[0]!r}: are they of these classes?"
         )
+    table = _found(table, source.root or Path())
     return table[table["fold"] != recipe.fold] if "fold" in table else table
+
+
+def _found(table, root):
+    "The table with absolute paths, of which the relative ones begin at `root`; raises where a file is not there"
+    names = table["path"].drop_duplicates()
+    places = dict(zip(names, absolute_paths(names, root, "the table of pseudo-labels")))
+    if gone := [place for place in places.values() if not Path(place).is_file()]:
+        raise BirdfastError(
+            f"{len(gone)} of {len(places)} soundscapes with pseudo-labels do not exist, the first looked for is {gone[0]}: "
+            f"relative paths begin at {Path(root).absolute()}; mend the column path, or leave their rows out"
+        )
+    return table.assign(path=table["path"].map(places))
 
 
 def _read(path):

@@ -161,7 +161,7 @@ def test_a_rung_learns_from_what_the_one_below_says_of_soundscapes(tmp_path, tin
     labels = pd.read_parquet(heard[1][2])
     assert labels["path"].nunique() == 2 and labels["start_time"].max() == 55.0
     teacher = Predictor(heard[1][2].with_suffix(".safetensors"))
-    wanted = teacher.predict(labels["path"][0], progress=False)
+    wanted = teacher.predict(folder / labels["path"][0], progress=False)
     found = labels[labels["path"] == labels["path"][0]][list(wanted)]
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 

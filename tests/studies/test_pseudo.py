@@ -17,8 +17,9 @@ from birdfast.recordings.source import Source
 from birdfast.recordings.tables import read_source
 from birdfast.studies import folds as folds_module
 from birdfast.studies import pseudo as module
+from birdfast.studies import teachers
 from birdfast.studies.folds import HEARD
-from birdfast.studies.pseudo import LABELS, pseudo_label, soft_labels
+from birdfast.studies.pseudo import LABELS, find_unlabelled, pseudo_label, soft_labels
 from birdfast.training.dataloaders import bird_dls
 from tests.conftest import SAMPLE_RATE, chirp
 
@@ -110,6 +111,29 @@ def test_data_that_moved_are_labelled_by_no_model_that_heard_them(study, source,
     for path, rows in again.groupby("path"):
         model = Predictor(tmp_path / f"fold{files[Path(path)]}" / "birds.safetensors")  # it alone has not heard it
         np.testing.assert_allclose(rows[source.classes], model.predict(path, progress=False), atol=1e-5)
+
+
+def test_labels_are_found_where_the_data_have_moved_to(source, recipe, tmp_path, monkeypatch):
+    def said(files):
+        rows = pd.DataFrame({"path": files, "start_time": 0.0, "end_time": 1.0})
+        return rows.assign(**dict.fromkeys(source.classes, 0.5))
+
+    def at(name):
+        folder = shutil.copytree(source.unlabelled, tmp_path / name)
+        return Source(**{**vars(source), "root": folder, "unlabelled": folder, "soundscapes": None})
+
+    monkeypatch.setattr(module, "soft_labels", lambda teacher, files, place, **options: said(files))
+    monkeypatch.setattr(teachers, "label_windows", lambda folder, bundles, files, classes, device: said(files))
+    first = at("first")
+    study = module._Study(tmp_path / "study", first, recipe, find_unlabelled(first, None), [0, 1], {"device": "cpu"})
+    study._labels(1, None)
+    taught = teachers.labels_of(tmp_path / "teacher.safetensors", first, "cpu")
+    second = at("second")
+    shutil.rmtree(tmp_path / "first")
+    knobs = {"soundscape_share": 0.0, "pseudo_mix": 1.0}
+    for table in (study.out / "round1" / LABELS, taught):
+        dls = bird_dls(second, recipe.with_(**knobs), device="cpu", pseudo=table)
+        assert {Path(path).parent for path in dls.pools[0].windows[0]} == {second.root}
 
 
 def test_no_site_that_validates_is_trained_on_by_pseudo_labels(study, source, recipe):

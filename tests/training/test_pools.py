@@ -1,6 +1,8 @@
 """Labelled and pseudo-labelled soundscapes in training: shares, mixing, targets, and what validation must not share."""
 
 import random
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -56,6 +58,10 @@ def pseudo(source):
         {"path": np.repeat(paths, 3), "start_time": [0.0, 1.0, 2.0] * 2, "end_time": [1.0, 2.0, 3.0] * 2}
     )
     return rows.assign(species0=0.1, species1=0.9, species2=0.5)
+
+
+def copied(path, old, new):
+    return shutil.copyfile(path, path.replace(old, new))
 
 
 def batches(dls):
@@ -285,7 +291,7 @@ def test_pseudo_labels_of_what_validates_are_left_out(source, plain, pseudo, cap
     valid = held_out.valid.items
     soundscape = valid[is_window(valid)]["path"].iloc[0]
     recording = valid[~is_window(valid)]["path"].iloc[0]
-    same_site = soundscape.replace("Train_", "Train_9")
+    same_site = copied(soundscape, "Train_", "Train_9")
     extra = pd.concat([pseudo, *(pseudo[:1].assign(path=path) for path in (soundscape, recording, same_site))])
     dls = bird_dls(source, recipe, device="cpu", pseudo=extra)
     assert set(dls.pools[0].windows[0]) == set(pseudo["path"])
@@ -296,10 +302,31 @@ def test_pseudo_labels_of_what_validates_are_left_out(source, plain, pseudo, cap
     assert set(bird_dls(source, recipe, device="cpu", pseudo=folds).pools[0].windows[0]) == {pseudo["path"][3]}
 
 
+def test_paths_of_pseudo_labels_begin_at_the_folder_of_the_data(source, plain, pseudo, tmp_path):
+    root, recipe = Path(pseudo["path"][0]).parent, plain.with_(pseudo_mix=1.0)
+    there = Source(**{**vars(source), "root": root})
+    pseudo.assign(path=[Path(path).name for path in pseudo["path"]]).to_parquet(tmp_path / "pseudo.parquet")
+    dls = bird_dls(there, recipe, device="cpu", pseudo=tmp_path / "pseudo.parquet")
+    assert dls.pools[0].windows[0].tolist() == pseudo["path"].tolist()
+    with pytest.raises(
+        BirdfastError, match=r"1 of 2 soundscapes .* first looked for is .*gone\.wav: relative .* begin at"
+    ):
+        bird_dls(there, recipe, device="cpu", pseudo=pseudo.replace({"path": {pseudo["path"][0]: "gone.wav"}}))
+
+
+def test_an_epoch_of_which_nothing_can_be_read_is_an_error(source, plain, pseudo, tmp_path):
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"")
+    dls = bird_dls(source, plain.with_(pseudo_mix=1.0), device="cpu", pseudo=pseudo.assign(path=str(broken)))
+    learn, says = bird_learner(dls), rf"clips gave no batch of 8: too few .* {dls.bad_files.path}"
+    with learn.no_bar(), learn.no_logging(), pytest.raises(BirdfastError, match=says):
+        learn.fit_recipe()
+
+
 def test_by_file_another_soundscape_of_the_site_is_kept(source, plain, pseudo):
     recipe = plain.with_(pseudo_mix=0.5, soundscape_share=0.25, soundscape_group="file")
     valid = bird_dls(source, recipe, device="cpu", pseudo=pseudo).valid.items
-    same_site = valid[is_window(valid)]["path"].iloc[0].replace("Train_", "Train_9")
+    same_site = copied(valid[is_window(valid)]["path"].iloc[0], "Train_", "Train_9")
     more = pd.concat([pseudo, pseudo[:1].assign(path=same_site)])
     assert same_site in bird_dls(source, recipe, device="cpu", pseudo=more).pools[0].windows[0]
 
