@@ -100,7 +100,16 @@ def confidence_weights(paths: Sequence[str], probabilities: np.ndarray) -> np.nd
     """How likely each pseudo-labelled window is to be drawn, float64 (n,), sums to 1 (BirdCLEF 2025, 1st place).
 
     A file weighs the sum over the classes of its highest probability, shared evenly among its windows.
+
+    Raises
+    ------
+    BirdfastError
+        If all probabilities are 0.
     """
+    if not probabilities.any():
+        raise BirdfastError(
+            f"the {len(probabilities)} windows with pseudo-labels have 0 for every class: label them by a model that hears calls"
+        )
     files, inverse, counts = np.unique(np.asarray(paths, dtype=object), return_inverse=True, return_counts=True)
     highest = np.zeros((len(files), probabilities.shape[1]))
     np.maximum.at(highest, inverse, probabilities)

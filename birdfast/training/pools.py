@@ -120,8 +120,20 @@ def read_pseudo(pseudo, source, recipe):
         raise BirdfastError(
             f"the pseudo-labels lack {len(missing)} columns, the first {missing[0]!r}: are they of these classes?"
         )
+    _check_probabilities(table, source.classes)
     table = _found(table, source.root or Path())
     return table[table["fold"] != recipe.fold] if "fold" in table else table
+
+
+def _check_probabilities(table, classes):
+    values = table[list(classes)].to_numpy(np.float32)
+    rows, columns = np.nonzero(~((values >= 0) & (values <= 1 + 1e-6)))  # NaN, too
+    if len(rows):
+        raise BirdfastError(
+            f"the pseudo-labels hold {values[rows[0], columns[0]]:g} for {classes[columns[0]]!r} of "
+            f"{table['path'].iloc[rows[0]]}, probabilities go from 0 to 1: are these logits? give their sigmoid or softmax, "
+            "and leave out rows without values"
+        )
 
 
 def _found(table, root):

@@ -357,6 +357,11 @@ def test_what_cannot_be_is_refused(source, plain, tiny_birds, pseudo, tmp_path):
         bird_dls(source, plain, pseudo=pseudo)
     with pytest.raises(BirdfastError, match="lack 1 columns, the first 'species2'"):
         bird_dls(source, plain.with_(pseudo_mix=0.5), pseudo=pseudo.drop(columns="species2"))
+    for wrong in (-0.7, 1.5, np.nan):
+        with pytest.raises(BirdfastError, match=rf"hold {wrong:g} for 'species1' .*0 to 1: are these logits"):
+            bird_dls(source, plain.with_(pseudo_mix=0.5), pseudo=pseudo.assign(species1=[0.5] * 5 + [wrong]))
+    with pytest.raises(BirdfastError, match="6 windows .* 0 for every class"):
+        bird_dls(source, plain.with_(pseudo_mix=0.5), pseudo=pseudo.assign(**dict.fromkeys(CLASSES, 0.0)))
     for knob, more in (("soundscape_mix", {}), ("pseudo_mix", {"pseudo": pseudo})):
         with pytest.raises(BirdfastError, match=f"{knob} with cache='spectrogram': it changes the waveform"):
             bird_dls(source, plain.with_(**{knob: 0.5}), cache="spectrogram", cache_dir=tmp_path / "cache", **more)
