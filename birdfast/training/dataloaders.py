@@ -9,7 +9,7 @@ from fastai.data.core import DataLoaders
 from fastai.torch_core import default_device, num_distrib
 
 from birdfast.errors import BirdfastError
-from birdfast.models.backbone import check_backbone
+from birdfast.models.backbone import check_model
 from birdfast.models.defaults import backbone_lr
 from birdfast.notes import note
 from birdfast.recipe import epoch_steps, get_recipe, lr_too_low
@@ -90,7 +90,7 @@ def bird_dls(
 
 def check_request(recipe, cache=None):
     "Refuse, before a long look at the data, a training that would fail whatever they are"
-    check_backbone(recipe.backbone)
+    check_model(recipe)
     if recipe.lr == "backbone":
         backbone_lr(recipe.backbone)  # raises where none is known
     check_cache(cache, recipe)

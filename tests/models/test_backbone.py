@@ -8,10 +8,13 @@ import timm
 import torch
 from huggingface_hub.errors import HfHubHTTPError
 
+from birdfast.commands.train import train_run
 from birdfast.errors import BirdfastError
 from birdfast.models.backbone import (
     BirdModel,
     check_backbone,
+    check_hub,
+    check_model,
     create_backbone,
     create_model,
     lite0_state_dict,
@@ -73,7 +76,7 @@ def test_random_weights_only_when_asked(monkeypatch):
         create_backbone("resnet18")
 
 
-def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch):
+def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch, tmp_path):
     asked = []
 
     def unreachable(url):
@@ -86,6 +89,18 @@ def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch):
     with pytest.raises(BirdfastError, match=r"could not be downloaded \(Name or service not known\): connect"):
         create_backbone("resnet18")
     assert len(asked) == 1 and "resnet18" in asked[0]
+    with pytest.raises(BirdfastError, match="could not be downloaded .*weights='random'"):
+        train_run(tmp_path / "nowhere", TINY.with_(backbone="resnet18", weights="pretrained"), tmp_path / "run")
+    for at_hand in (TINY.with_(backbone="resnet18"), TINY.with_(backbone="resnet18", weights="mine.pth")):
+        check_hub(at_hand)
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("name", ["test_efficientnet", "resnet18", "test_vit", "test_convnext"])
+def test_blocks_that_can_be_dropped_are_found_without_a_model(name):
+    state = torch.random.get_rng_state()
+    check_model(TINY.with_(backbone=name, drop_path=0.2))
+    assert torch.equal(torch.random.get_rng_state(), state)
 
 
 def test_what_the_hub_lacks_is_for_the_download_to_say(monkeypatch):

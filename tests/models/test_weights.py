@@ -10,6 +10,16 @@ from safetensors.torch import save_file
 from birdfast.errors import BirdfastError
 from birdfast.models.backbone import create_backbone, create_model
 from birdfast.recipe import RECIPES, Recipe, get_recipe
+from birdfast.studies.folds import train_folds
+from birdfast.studies.ladder import ladder
+from birdfast.studies.pseudo import pseudo_label
+from birdfast.studies.rungs import Rung
+from birdfast.training.dataloaders import bird_dls
+
+
+def ladder_of(source, recipe):
+    ladder(source, [Rung(name="one", recipe=recipe)])
+
 
 NAME = "test_efficientnet"
 TINY = RECIPES["baseline"].with_(backbone=NAME, weights="random")
@@ -133,3 +143,20 @@ def test_a_run_is_refused_before_its_data_are_read(tmp_path):
     torch.save({}, tmp_path / "w.pth")
     with pytest.raises(BirdfastError, match="hop_length 320, not 512"):
         train_run(tmp_path / "nowhere", TINY.with_(weights=str(tmp_path / "w.pth")), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("knobs", "says"),
+    [
+        ({"weights": "none.pth"}, r"no weights at none\.pth: give 'pretrained', 'random' or"),
+        ({"weights": "{folder}/w.pth"}, "trained on other spectrograms .*hop_length 320, not 512"),
+        ({"backbone": "vgg11", "drop_path": 0.2}, "vgg11 has no blocks that could be dropped: set drop_path to 0"),
+    ],
+)
+@pytest.mark.parametrize("start", [bird_dls, train_folds, pseudo_label, ladder_of])
+def test_what_no_model_can_be_made_of_is_refused_before_the_data_are_read(tmp_path, start, knobs, says):
+    (tmp_path / "w.recipe.toml").write_text("hop_length = 320")
+    (tmp_path / "w.pth").touch()
+    knobs = {name: v.format(folder=tmp_path) if isinstance(v, str) else v for name, v in knobs.items()}
+    with pytest.raises(BirdfastError, match=says):
+        start(tmp_path / "nowhere", TINY.with_(**knobs))
