@@ -54,7 +54,8 @@ def main() -> None:
     data, knobs, rungs = SETS[asked.set]
     if data and not (asked.folder / "synth.json").exists():
         synth(asked.folder, **data, seed=0)
-    chosen = ablation(asked.ablate) if asked.ablate else asked.rungs or rungs
+    named = rungs if asked.rungs is None else asked.rungs
+    chosen = named if asked.ablate is None else ablation(asked.ablate)
     cache = {"cache": "waveform", "cache_dir": asked.cache or asked.folder.parent / f"{asked.folder.name}-cache"}
     command = f"python benchmarks/ladder.py {asked.set} FOLDER"
     done = ladder(asked.folder, chosen, RESULTS / asked.set, asked.seeds, command=command, **cache, **knobs)

@@ -64,9 +64,10 @@ def ladder(
     """
     from birdfast.studies.ladder import ladder as climb
 
-    if ablate and rungs is not None:
+    if ablate is not None and rungs is not None:
         raise BirdfastError("--ablate makes its own rungs: leave out --rungs, or --ablate")
-    chosen: list[str | Rung] = [*ablation(ablate)] if ablate else [*split_names(rungs or DEFAULT)]
+    names = split_names(DEFAULT if rungs is None else rungs)
+    chosen: list[str | Rung] = [*names] if ablate is None else [*ablation(ablate)]
     cached: dict[str, Any] = read_cache(cache, cache_dir)
     try:
         done = climb(

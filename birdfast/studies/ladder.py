@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import platform
 import shlex
 import sys
@@ -11,32 +10,27 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from birdfast import __version__
 from birdfast.errors import BirdfastError, unknown
 from birdfast.evaluation.gains import SCORES, ladder_markdown, ladder_table
-from birdfast.inference.writers import replacing
 from birdfast.notes import note
 from birdfast.recipe import Recipe
 from birdfast.recordings.labelled import with_windows
 from birdfast.recordings.no_call import with_no_call
 from birdfast.recordings.source import Source
 from birdfast.recordings.tables import read_source
-from birdfast.studies.key import digest, digest_rows
+from birdfast.studies.book import Book
+from birdfast.studies.key import digest_rows
 from birdfast.studies.pseudo import find_unlabelled
 from birdfast.studies.rungs import MAIN, Rung, compared_with, find_rungs
 from birdfast.studies.scores import score_learner, soundscape_truth
 from birdfast.studies.teachers import labels_of, teacher_of
 
-ROWS, RECIPES_FILE, TABLE, MARKDOWN, PLOT = "ladder.csv", "recipes.json", "table.csv", "ladder.md", "ladder.png"
-TEACHERS = "teachers"  # folder of the models that label soundscapes
-_KEYS = ["recipe", "source", "seed"]
-_FREE = ("name", "seed")  # knobs that are no part of what a recipe is
+TABLE, MARKDOWN, PLOT = "table.csv", "ladder.md", "ladder.png"
 
 
 @dataclass(frozen=True)
@@ -123,7 +117,8 @@ def ladder(
     ------
     BirdfastError
         Before anything is trained: an unknown rung, or one with a knob or a value that the recipe does not have; a score
-        that some rung will not have; no rung that this data can train. Single rungs that it cannot are left out.
+        that some rung will not have; no rung that this data can train; a folder whose rows cannot be read. Single rungs
+        that the data cannot train are left out.
     """
     from birdfast.training.dataloaders import check_request
 
@@ -134,11 +129,14 @@ def ladder(
     recipes = {rung.name: rung.get_recipe(**knobs) for rung in chosen}
     for recipe in recipes.values():
         check_request(recipe, cache)
-    found, out = read_source(source, **(columns or {})), Path(out)
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise BirdfastError(f"{out} is a file: give a folder for the rows of the ladder")
+    found = read_source(source, **(columns or {}))
     chosen = _with_references(_possible(chosen, recipes, found))
     _check_score(score, found, [recipes[rung.name] for rung in chosen])
     out.mkdir(parents=True, exist_ok=True)
-    book = _Book(out, digest_rows(found), command or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
+    book = Book(out, digest_rows(found), command or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
     options = {"num_workers": num_workers, "device": device, "cache": cache, "cache_dir": cache_dir}
     taught = {book.key(teacher_of(recipe)) for recipe in recipes.values() if recipe.pseudo_mix}
     todo = [(rung, seed) for seed in numbers for rung in chosen]  # all rungs of a seed: a whole table, early
@@ -150,7 +148,7 @@ def ladder(
     return Ladder(out, chosen, book.rows(chosen, recipes, numbers), score)
 
 
-def _train(book: _Book, source: Source, recipe: Recipe, taught: set[str], options: dict[str, Any]) -> dict[str, Any]:
+def _train(book: Book, source: Source, recipe: Recipe, taught: set[str], options: dict[str, Any]) -> dict[str, Any]:
     """One training: with pseudo-labels, after its teacher; as one of the `taught`, kept for its pupil."""
     pseudo = None
     if recipe.pseudo_mix:
@@ -244,74 +242,3 @@ def _with_references(rungs: list[Rung]) -> list[Rung]:
         if rung.over and rung.name not in over:
             note(f"{rung.name!r} is compared with {rung.over!r}, which is not measured: add it to see the gain")
     return [replace(rung, over=over.get(rung.name)) for rung in rungs]
-
-
-class _Book:
-    """The rows of a folder: found by recipe, data and seed."""
-
-    def __init__(self, out: Path, source: str, command: str) -> None:
-        self.out, self.source, self.command = out, source, command
-
-    def _read(self) -> pd.DataFrame:
-        file = self.out / ROWS
-        return (
-            pd.read_csv(file, dtype={"recipe": str, "source": str}) if file.is_file() else pd.DataFrame(columns=_KEYS)
-        )
-
-    def _recipes(self) -> dict[str, dict[str, Any]]:
-        file = self.out / RECIPES_FILE
-        return json.loads(file.read_text()) if file.is_file() else {}
-
-    def key(self, recipe: Recipe) -> str:
-        """The short name of a recipe in the rows. A knob that is younger than a row had its default there."""
-        wanted, defaults = _essence(recipe), _essence(Recipe())
-        same = (key for key, knobs in self._recipes().items() if {**defaults, **knobs} == wanted)
-        return next(same, digest(json.dumps(wanted, sort_keys=True)))
-
-    def row(self, recipe: Recipe) -> pd.Series | None:
-        """The row of a recipe and its seed; None where there is none."""
-        rows = self._read()
-        same = (rows["recipe"] == self.key(recipe)) & (rows["source"] == self.source) & (rows["seed"] == recipe.seed)
-        return rows[same].iloc[-1] if same.any() else None
-
-    def bundle(self, recipe: Recipe) -> Path:
-        """Where the model of a recipe and its seed is kept, if it labels soundscapes."""
-        folder = self.out / TEACHERS
-        folder.mkdir(exist_ok=True)
-        return folder / f"{self.key(recipe)}-{self.source}-{recipe.seed}.safetensors"
-
-    def append(self, rung: Rung, recipe: Recipe, row: Mapping[str, Any]) -> None:
-        """Write a row, and the recipe that it is of."""
-        key = self.key(recipe)
-        recipes = self._recipes() | {key: _essence(recipe)}
-        with replacing(self.out / RECIPES_FILE) as file:
-            file.write_text(json.dumps(recipes, indent=1) + "\n")
-        whole = {"rung": rung.name, "seed": recipe.seed, **row, **_words(rung), "recipe": key, "source": self.source}
-        rows = self._read()
-        new = pd.DataFrame([whole | _versions() | {"command": self.command}])
-        with replacing(self.out / ROWS) as file:
-            (pd.concat([rows, new], ignore_index=True) if len(rows) else new).to_csv(file, index=False)
-
-    def rows(self, rungs: list[Rung], recipes: Mapping[str, Recipe], seeds: list[int]) -> pd.DataFrame:
-        """The rows of the rungs, named as these are."""
-        found: list[dict[str, Any]] = []
-        for rung in rungs:
-            for seed in seeds:
-                row = self.row(recipes[rung.name].with_(seed=seed))
-                assert row is not None
-                found.append({str(name): value for name, value in row.items()} | _words(rung))
-        if others := len(self._read()) - len({(row["recipe"], row["seed"]) for row in found}):
-            note(f"{others} rows of {self.out / ROWS} are of other recipes, seeds or data: not in this table")
-        return pd.DataFrame(found)
-
-
-def _words(rung: Rung) -> dict[str, Any]:
-    return {"rung": rung.name, "adds": rung.adds, "over": rung.over or "", "removes": rung.removes}
-
-
-def _essence(recipe: Recipe) -> dict[str, Any]:
-    return {name: value for name, value in recipe.to_dict().items() if name not in _FREE}
-
-
-def _versions() -> dict[str, str]:
-    return {"birdfast": __version__, **{name: version(name) for name in ("torch", "fastai", "timm")}}

@@ -23,12 +23,15 @@ def test_a_ladder_is_measured_and_shown(birdfast, tiny_birds, tmp_path, monkeypa
     assert "| +0.100 ± 0.000 | pays |" in text
 
 
-def test_mistakes_are_told(birdfast, tiny_birds, tmp_path):
+def test_mistakes_are_told(birdfast, tiny_birds, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "train_and_score", told)
     words = ["ladder", tiny_birds, "--out", tmp_path / "none"]
     assert "did you mean 'small'" in birdfast(*words, "--rungs", "smal", code=1).stderr
     assert "unknown recipe" in birdfast(*words, "--ablate", "imprved", code=1).stderr
     both = birdfast(*words, "--ablate", "small", "--rungs", "improved", code=1).stderr
     assert "--ablate makes its own rungs: leave out --rungs, or --ablate" in both
+    assert "no rung to measure" in birdfast(*words, "--rungs", "", code=1).stderr  # of a variable that is not set
+    assert "unknown recipe ''" in birdfast(*words, "--ablate", "", code=1).stderr
     hasty = birdfast("ladder", tmp_path / "nowhere", *words[2:], "--cache", "wavform", code=1).stderr
     assert "did you mean 'waveform'" in hasty  # before the data are looked for
     assert "knob" in birdfast(*words, "--set", "n_mel=3", code=1).stderr

@@ -125,6 +125,47 @@ def test_a_score_that_will_not_be_there_is_refused_first(tiny_table, rungs, tmp_
     assert not told
 
 
+DAMAGE = {
+    "empty": (lambda text: "", "cannot be read as csv"),
+    "binary": (lambda text: text.replace("plain", "pl\udcff"), "cannot be read as csv"),
+    "foreign": (lambda text: "name,score\na,1\n", "has no column 'recipe'"),
+    "extra fields in the first line": (lambda text: text.replace("plain,", "plain,1,", 1), "more fields in a line"),
+    "extra fields in the second": (lambda text: text.replace("mixed,", "mixed,1,", 1), "cannot be read as csv"),
+    "cut in a key": (lambda text: text[: text.rindex(",0.")], "cut short: delete that line"),
+    "cut in the last field": (lambda text: text[:-3], "cut short: delete that line"),
+    "a line without keys": (lambda text: text + "small,0,0.5\n", "cut short: delete that line"),
+    "text as score": (lambda text: text.replace("mixed,0,0.55", "mixed,0,good"), "'good' in place of a number as acc"),
+    "text as seed": (lambda text: text.replace("mixed,0,", "mixed,first,"), "'first' in place of a number as seed"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_rows_that_cannot_be_read_are_told_before_anything_is_trained(tiny_table, rungs, tmp_path, told, damage):
+    ladder(tiny_table, rungs, tmp_path, 1)
+    file, (spoil, words) = tmp_path / "ladder.csv", DAMAGE[damage]
+    file.write_bytes(spoil(file.read_text()).encode(errors="surrogateescape"))
+    with pytest.raises(BirdfastError, match=words) as error:
+        ladder(tiny_table, rungs, tmp_path, 2)
+    assert str(file) in str(error.value) and len(told) == 2
+
+
+def test_a_table_of_no_rows_yet_is_filled(tiny_table, rungs, tmp_path, told):
+    ladder(tiny_table, rungs, tmp_path, 1)
+    file = tmp_path / "ladder.csv"
+    file.write_text(file.read_text().partition("\n")[0] + "\n")
+    assert len(ladder(tiny_table, rungs, tmp_path, 1).rows) == 2 and len(told) == 4
+
+
+@pytest.mark.parametrize("text", ['{"a": {', "[1]", '{"a": 1}', "null"])
+def test_recipes_that_cannot_be_read_are_told(tiny_table, rungs, tmp_path, told, text):
+    (tmp_path / "recipes.json").write_text(text)
+    with pytest.raises(BirdfastError, match=r"recipes\.json is damaged .*: mend it, move it away"):
+        ladder(tiny_table, rungs, tmp_path)
+    with pytest.raises(BirdfastError, match=r"recipes\.json is a file: give a folder"):
+        ladder(tiny_table, rungs, tmp_path / "recipes.json")
+    assert not told
+
+
 def test_rungs_that_the_data_cannot_train_are_left_out(tiny_table, rungs, tmp_path, told, capsys):
     needs = [
         Rung(name=name, recipe=rungs[0].recipe, changes=changes)
