@@ -139,7 +139,8 @@ def ladder(
     book = Book(out, digest_rows(found), command or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
     options = {"num_workers": num_workers, "device": device, "cache": cache, "cache_dir": cache_dir}
     taught = {book.key(teacher_of(recipe)) for recipe in recipes.values() if recipe.pseudo_mix}
-    todo = [(rung, seed) for seed in numbers for rung in chosen]  # all rungs of a seed: a whole table, early
+    pupils_last = sorted(chosen, key=lambda rung: recipes[rung.name].pseudo_mix > 0)  # a rung may be another's teacher
+    todo = [(rung, seed) for seed in numbers for rung in pupils_last]  # all rungs of a seed: a whole table, early
     for number, (rung, seed) in enumerate(todo, start=1):
         recipe = recipes[rung.name].with_(seed=seed)
         if book.row(recipe) is None:

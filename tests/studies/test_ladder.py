@@ -12,7 +12,7 @@ from birdfast.recordings.tables import read_source
 from birdfast.studies import ladder as module
 from birdfast.studies.key import begin, digest_rows
 from birdfast.studies.ladder import ladder
-from birdfast.studies.rungs import Rung
+from birdfast.studies.rungs import Rung, ablation
 from birdfast.studies.scores import score_learner, soundscape_sides
 
 
@@ -30,8 +30,10 @@ def told(monkeypatch):
     """Scores that a table tells, in place of trainings: of what was asked, in order."""
     asked = []
 
-    def train_and_score(source, recipe, **options):
+    def train_and_score(source, recipe, keep=None, **options):
         asked.append((recipe.name, recipe.seed))
+        if keep is not None:
+            keep.touch()
         score = 0.5 + 0.1 * recipe.seed + (0.05 if recipe.mixup_alpha == 1.0 else 0.0)
         return {"accuracy": score, "roc_auc": score, "seconds_per_epoch": 1.0, "lr": 1e-3}
 
@@ -214,6 +216,16 @@ def test_a_rung_learns_from_what_the_one_below_says_of_soundscapes(tmp_path, tin
         file.unlink()
     ladder(folder, [plain, taught], tmp_path / "out", 1, num_workers=0)
     assert "the rung 'taught' is left out" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_teacher_that_is_a_rung_itself_is_trained_once(tmp_path, tiny_recipe, told, monkeypatch):
+    folder = synth(tmp_path / "s", n_classes=3, n_recordings=6, n_labelled=0, n_unlabelled=1, n_test=1, seed=1)
+    monkeypatch.setattr(module, "labels_of", lambda *_: None)
+    rungs = [*ablation(tiny_recipe.with_(name="whole", duration=5.0, pseudo_mix=1.0))]
+    rungs = [rung for rung in rungs if rung.name in ("whole", "whole without pseudo-labels")]
+    done = ladder(folder, rungs, tmp_path / "out", 2)
+    assert told == [(name, seed) for seed in (0, 1) for name in ("whole without pseudo-labels", "whole")]
+    assert list(done.table.index) == ["whole", "whole without pseudo-labels"]
 
 
 def test_the_fingerprint_is_of_the_data_not_of_its_place(tmp_path):
