@@ -55,7 +55,7 @@ def main() -> None:
     if data and not (asked.folder / "synth.json").exists():
         synth(asked.folder, **data, seed=0)
     named = rungs if asked.rungs is None else asked.rungs
-    chosen = named if asked.ablate is None else ablation(asked.ablate)
+    chosen = named if asked.ablate is None else ablation(asked.ablate, **knobs)
     cache = {"cache": "waveform", "cache_dir": asked.cache or asked.folder.parent / f"{asked.folder.name}-cache"}
     command = f"python benchmarks/ladder.py {asked.set} FOLDER"
     done = ladder(asked.folder, chosen, RESULTS / asked.set, asked.seeds, command=command, **cache, **knobs)

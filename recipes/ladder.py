@@ -50,8 +50,8 @@ def main(asked: argparse.Namespace) -> None:
 
     # ---- Model and training: a row a training, appended to out/ladder.csv as it ends
 
-    rungs = ablation(asked.ablate) if asked.ablate else RUNGS_TO_CLIMB
     knobs = {name: getattr(asked, name) for name in ("epochs", "batch_size", "backbone", "weights")}
+    rungs = ablation(asked.ablate, **knobs) if asked.ablate else RUNGS_TO_CLIMB
     measured = ladder(data, rungs, asked.out, seeds=asked.seeds, **knobs)
 
     # ---- Evaluation: gains over paired seeds, and what they cost in time

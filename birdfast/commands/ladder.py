@@ -36,7 +36,10 @@ def ladder(
         typer.Option(help="Names with commas between; all: every one that birdfast knows", show_default=DEFAULT),
     ] = None,
     ablate: Annotated[
-        str | None, typer.Option(metavar="RECIPE", help="In place of rungs: a recipe less one technique at a time")
+        str | None,
+        typer.Option(
+            metavar="RECIPE", help="In place of rungs: a recipe, with the knobs set, less one technique at a time"
+        ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each rung: seeds 0, 1, ...")] = 3,
     score: Annotated[
@@ -67,13 +70,14 @@ def ladder(
     if ablate is not None and rungs is not None:
         raise BirdfastError("--ablate makes its own rungs: leave out --rungs, or --ablate")
     names = split_names(DEFAULT if rungs is None else rungs)
-    chosen: list[str | Rung] = [*names] if ablate is None else [*ablation(ablate)]
+    knobs = read_knobs({"epochs": epochs}, set_ or [])
+    chosen: list[str | Rung] = [*names] if ablate is None else [*ablation(ablate, **knobs)]
     cached: dict[str, Any] = read_cache(cache, cache_dir)
     try:
         done = climb(
             source, chosen, out, seeds, score=score, num_workers=workers,
             columns=read_columns(file, label, author, fold_column, audio_root),
-            **cached, **read_knobs({"epochs": epochs}, set_ or []),
+            **cached, **knobs,
         )  # fmt: skip
     except KeyboardInterrupt:
         typer.echo("\nbirdfast: stopped; the finished rows are kept, the same command goes on", err=True)

@@ -167,39 +167,64 @@ def split_names(text: str) -> list[str]:
     return [name for name in names if name]
 
 
-def ablation(preset: str | Path | Recipe) -> list[Rung]:
+def ablation(preset: str | Path | Recipe, **knobs: Any) -> list[Rung]:
     """The whole preset, then the preset without one technique at a time; a technique is what `baseline` does not have.
 
-    Knobs that belong together (the masks of SpecAugment) are taken away together.
+    Knobs that belong together (the masks of SpecAugment) are taken away together. `knobs` change the preset before:
+    ``wave_mix=0.5`` is a technique of it, ``label_smoothing=0`` none. A `backbone` and `weights` among them stay, for
+    others may not be at hand.
 
     Raises
     ------
     BirdfastError
-        If there is no such preset, or it is the baseline.
+        If there is no such preset or knob, or it is the baseline.
     """
-    full = get_recipe(preset)
-    without = techniques(full)
+    full = get_recipe(preset, **knobs)
+    given = {name for name in knobs if name in ("backbone", "weights")}
+    groups = {what: {k: v for k, v in group.items() if k not in given} for what, group in techniques(full).items()}
+    without = {what: group for what, group in groups.items() if group}
     if not without:
         raise BirdfastError(f"{full.name!r} has no technique that baseline lacks: there is nothing to take away")
     rungs = [Rung(name=full.name, adds="all of it", recipe=full)]
-    for what, knobs in without.items():
-        said = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in knobs.items())
+    for what, group in without.items():
+        said = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in group.items())
         rungs.append(
-            Rung(name=f"{full.name} without {what}", adds=f"{what} ({said})", recipe=full, changes=knobs,
+            Rung(name=f"{full.name} without {what}", adds=f"{what} ({said})", recipe=full, changes=group,
                  over=full.name, removes=True)
         )  # fmt: skip
     return rungs
 
 
 def techniques(recipe: Recipe) -> dict[str, dict[str, Any]]:
-    """What a recipe has and `baseline` does not: by name, the knobs (at baseline's values) that take it away."""
+    """What a recipe has and `baseline` does not: by name, the knobs (at baseline's values) that take it away.
+
+    Knobs that do nothing, as the width of masks where there are none, are no technique.
+    """
     full, base = recipe.to_dict(), BASELINE.to_dict()
     changed = [name for name in full if full[name] != base[name] and name not in _FIXED]
     found: dict[str, dict[str, Any]] = {}
     for name in changed:
         group = next((group for group, beginnings in GROUPS.items() if name.startswith(beginnings)), name)
         found.setdefault(group, {})[name] = base[name]
-    return found
+    works = _works(recipe)
+    return {what: knobs for what, knobs in found.items() if works.get(what, True)}
+
+
+def _works(r: Recipe) -> dict[str, bool]:
+    """Whether the knobs of a group do anything in a recipe; of each group that something else can switch off."""
+    return {
+        "masks": r.mask_p > 0 and r.time_masks + r.freq_masks > 0,
+        "sampling": r.sampling_power > 0,
+        "secondary labels": r.secondary != "ignore",
+        "soundscapes": r.hears_soundscapes,
+        "pseudo-labels": r.pseudo_mix > 0,
+        "loss": r.loss != ("ce" if r.task == "single" else "bce"),  # which "auto" is
+        "wave mix": r.wave_mix > 0,
+        "background": r.background != "" and r.background_p > 0,
+        "distillation": r.distill != "" and r.distill_weight > 0,
+        "pooling": r.pooling != BASELINE.pooling,
+        "schedule": r.schedule != BASELINE.schedule,
+    }
 
 
 def compared_with(rungs: Sequence[Rung]) -> dict[str, str]:

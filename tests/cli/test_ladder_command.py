@@ -21,6 +21,7 @@ def test_a_ladder_is_measured_and_shown(birdfast, tiny_birds, tmp_path, monkeypa
     text = birdfast(*words, "--ablate", "improved", "--score", "accuracy").stdout
     assert "improved without masks" in text and "improved without mixup_alpha" in text
     assert "| +0.100 ± 0.000 | pays |" in text
+    assert "without spectrogram (n_mels=128)" in text  # what --set adds is taken away, too
 
 
 def test_mistakes_are_told(birdfast, tiny_birds, tmp_path, monkeypatch):

@@ -89,6 +89,46 @@ def test_all_ablations_together_are_the_baseline():
         ablation("baseline")
 
 
+@pytest.mark.parametrize(
+    ("knobs", "more"),
+    [
+        ({"wave_mix": 0.5}, {"wave mix"}),
+        ({"label_smoothing": 0.0}, set()),
+        ({"mask_p": 0.0}, set()),
+        ({"time_masks": 0, "freq_masks": 0, "time_mask_width": 30}, set()),
+        ({"sampling_power": 0.0, "sampling_cap": 50}, set()),
+        ({"loss": "ce", "activation": "sigmoid"}, set()),
+        ({"loss": "bce", "activation": "sigmoid"}, {"loss"}),
+        ({"loss": "bce", "activation": "sigmoid", "task": "multi"}, set()),
+        ({"loss": "ce", "activation": "sigmoid", "task": "multi"}, {"loss"}),
+        ({"secondary_weight": 0.3, "wave_mix_alpha": 0.4, "sed_frequency": "gem", "pseudo_power": 2.0}, set()),
+        ({"schedule": "constant", "warmup": 0.1, "soundscape_label_sum": 1.0, "background_p": 1.0}, set()),
+        ({"background": "noise", "background_p": 0.0, "distill_kind": "kl", "epochs": 3}, set()),
+        ({"backbone": "resnet18", "weights": "random"}, set()),
+    ],
+)
+def test_ablation_is_of_the_recipe_with_its_knobs_and_takes_nothing_that_does_nothing(knobs, more):
+    whole, *rest = ablation("improved", **knobs)
+    assert whole.get_recipe(**knobs) == IMPROVED.with_(**knobs)
+    named = {rung.name.removeprefix("improved without ") for rung in rest}
+    assert named - set(techniques(IMPROVED)) == more
+    assert all(rung.get_recipe(**knobs) != whole.get_recipe(**knobs).with_(name=rung.name) for rung in rest)
+    off = {
+        "label_smoothing": "label_smoothing",
+        "mask_p": "masks",
+        "sampling_power": "sampling",
+        "schedule": "schedule",
+    }
+    off |= {"time_masks": "masks"}
+    assert not named & {what for knob, what in off.items() if knob in knobs}
+
+
+def test_a_backbone_of_the_preset_itself_is_a_technique():
+    assert "backbone" in techniques(IMPROVED.with_(backbone="resnet18", weights="random"))
+    with pytest.raises(BirdfastError, match="did you mean 'mixup_alpha'"):
+        ablation("improved", mixup_alfa=0.1)
+
+
 def test_how_labels_are_read_is_no_technique():
     recipe = IMPROVED.with_(task="multi", activation="sigmoid", secondary="weight", secondary_weight=0.3)
     rung = next(rung for rung in ablation(recipe) if rung.name.endswith("without secondary labels"))
