@@ -142,12 +142,27 @@ def gains(rows: pd.DataFrame) -> pd.DataFrame:
     return ladder_table(rows, others | compared_with([rung for name, rung in RUNGS.items() if name in over]))
 
 
+def over_baseline(rows: pd.DataFrame) -> pd.DataFrame:
+    """A cell a rung: what it scores above baseline, by the seeds that both have; what a whole ladder comes to."""
+    rungs = [rung for rung in rows["rung"].unique() if rung != "baseline"]
+    table = ladder_table(rows.assign(removes=False), dict.fromkeys(rungs, "baseline"))
+    cells = [gain_words(row) for _, row in table.iterrows()]
+    return pd.DataFrame({"over `baseline`": cells}, index=table.index)
+
+
+def gain_words(row: pd.Series) -> str:
+    """A gain and its standard error; nothing where there is none."""
+    if pd.isna(row["gain"]):
+        return ""
+    return f"{row['gain']:+.3f}" + ("" if pd.isna(row["error"]) else f" ± {row['error']:.3f}")
+
+
 def ladders() -> str:
     """The table of each ladder."""
     parts = []
     for name, heading in LADDERS.items():
         rows = ladder_rows(name)
-        body = f"{NOT_YET}." if rows is None else ladder_markdown(gains(rows))
+        body = f"{NOT_YET}." if rows is None else ladder_markdown(gains(rows), more=over_baseline(rows))
         parts.append(f"**{heading}** (`python benchmarks/ladder.py {name} FOLDER`):\n\n{body}")
     return "\n\n".join(parts)
 
@@ -171,9 +186,8 @@ def gain_of(rung: str) -> str:
         table = pd.DataFrame(columns=["gain"]) if rows is None else gains(rows)
         if rung in table.index and pd.notna(table.loc[rung, "gain"]):
             row = table.loc[rung]
-            spread = "" if pd.isna(row["error"]) else f" ± {row['error']:.3f}"
             seeds = f", {row['n']} seeds" if row["n"] > 1 else ""
-            said.append(f"{row['gain']:+.3f}{spread} on {heading} ({row['verdict']}{seeds})")
+            said.append(f"{gain_words(row)} on {heading} ({row['verdict']}{seeds})")
     return f"Here, `{rung}`: {'; '.join(said) or NOT_YET}."
 
 

@@ -6,6 +6,7 @@ import shutil
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import typer
 
@@ -50,10 +51,29 @@ def test_imported_names_are_public_and_links_lead_somewhere(page):
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
-def test_figures_are_those_that_were_measured(tmp_path, monkeypatch):
+@pytest.fixture
+def table():
+    """benchmarks/table.py, which is no part of the package."""
     spec = spec_from_file_location("birdfast_benchmarks_table", ROOT / "benchmarks" / "table.py")
-    table = module_from_spec(spec)
-    spec.loader.exec_module(table)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_ladder_says_how_far_each_rung_is_from_its_foot(table):
+    scores = {"baseline": [0.5, 0.6], "small": [0.4, 0.5], "first_place": [0.6, 0.8], "small without lr": [0.45]}
+    rows = pd.DataFrame(
+        {"rung": rung, "seed": seed, "adds": "", "over": "", "removes": "without" in rung, "accuracy": score,
+         "seconds_per_epoch": 1.0}
+        for rung, values in scores.items() for seed, score in enumerate(values)
+    )  # fmt: skip
+    cells = table.over_baseline(rows)["over `baseline`"]
+    assert cells.tolist() == ["", "-0.100 ± 0.000", "+0.150 ± 0.050", "-0.050"]
+    text = table.ladder_markdown(table.gains(rows), more=table.over_baseline(rows))
+    assert "| verdict | over `baseline` |" in text and "+0.250 ± 0.050 over small | pays | +0.150 ± 0.050 |" in text
+
+
+def test_figures_are_those_that_were_measured(table, tmp_path, monkeypatch):
     pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "recipes").glob("*.py")]
     for page in pages:
         copy = tmp_path / page.relative_to(ROOT)

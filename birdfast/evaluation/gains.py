@@ -100,8 +100,9 @@ def _line(name: str, part: pd.DataFrame, over: str | None, seeds: Mapping[str, p
     }  # fmt: skip
 
 
-def ladder_markdown(table: pd.DataFrame) -> str:
-    """What :func:`ladder_table` gives, for people."""
+def ladder_markdown(table: pd.DataFrame, *, more: pd.DataFrame | None = None) -> str:
+    """What :func:`ladder_table` gives, for people; after the verdict the cells of `more`, a row a rung."""
+    more = pd.DataFrame(index=table.index) if more is None else more
     deciding = table.attrs["score"]
     others = [name for name in SCORES if name in table and table[name].notna().any()]
     heads = [
@@ -110,13 +111,14 @@ def ladder_markdown(table: pd.DataFrame) -> str:
         SCORES[deciding],
         "gain",
         "verdict",
+        *more.columns,
         *(SCORES[name] for name in others),
         "s / epoch",
     ]
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for name, row in table.iterrows():
         adds = f"without {row['adds']}" if row["removes"] else row["adds"]
-        cells = [str(name), adds, _score_cell(row), _gain_cell(row), row["verdict"]]
+        cells = [str(name), adds, _score_cell(row), _gain_cell(row), row["verdict"], *more.loc[str(name)]]
         cells += [_number(row[other]) for other in others]
         lines.append("| " + " | ".join([*cells, f"{row['seconds_per_epoch']:.1f}"]) + " |")
     if any(table["removes"]):
