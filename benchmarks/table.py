@@ -9,8 +9,9 @@ import re
 from pathlib import Path
 
 import pandas as pd
+from ladder import OWN
 
-from birdfast import RUNGS
+from birdfast import RUNGS, ablation
 from birdfast.evaluation.gains import ladder_markdown, ladder_table
 from birdfast.studies.rungs import compared_with
 
@@ -40,6 +41,8 @@ ROWS = [
     ("ladder_mini", "soundscape_roc_auc", "mini BirdCLEF (real), macro ROC-AUC on soundscapes, {n} seeds"),
     *(("ladder206", column, f"206 synthetic species, {what}, {{n}} seeds") for column, what in SYNTH.items()),
 ]
+# Rungs that a command measures, in the order of the tables.
+KNOWN = RUNGS | {rung.name: rung for rung in ablation("small")[1:]} | OWN
 NOT_YET = "not measured yet"
 
 
@@ -124,22 +127,24 @@ def figures(file: str, recipe: str) -> str:
 
 
 def ladder_rows(name: str) -> pd.DataFrame | None:
-    """What a ladder measured, the rungs in their order; None where it did not yet. Of a rung that changed, the last recipe."""
+    """What a ladder measured of the rungs that there are, in their order; None where it did not yet.
+
+    Of a rung that changed, the last recipe.
+    """
     path = RESULTS / name / "ladder.csv"
     if not path.exists():
         return None
     rows = pd.read_csv(path).fillna({"adds": "", "over": ""})
     last = rows.groupby("rung")[["recipe", "source"]].transform("last")
-    rows = rows[(last == rows[["recipe", "source"]]).all(axis=1)]
-    order = {rung: place for place, rung in enumerate(RUNGS)}
-    return rows.sort_values("rung", key=lambda names: names.map(order).fillna(len(order)), kind="stable")
+    rows = rows[(last == rows[["recipe", "source"]]).all(axis=1) & rows["rung"].isin(KNOWN)]
+    order = {rung: place for place, rung in enumerate(KNOWN)}
+    return rows.sort_values("rung", key=lambda names: names.map(order), kind="stable")
 
 
 def gains(rows: pd.DataFrame) -> pd.DataFrame:
-    """The table of a ladder: a built-in rung over the one below it, any other over what it was measured against."""
-    over = {rung: part["over"].iloc[-1] for rung, part in rows.groupby("rung")}
-    others = {rung: below for rung, below in over.items() if rung not in RUNGS}
-    return ladder_table(rows, others | compared_with([rung for name, rung in RUNGS.items() if name in over]))
+    """The table of a ladder: each rung over its own or the one below it, of those measured."""
+    measured = set(rows["rung"])
+    return ladder_table(rows, compared_with([rung for name, rung in KNOWN.items() if name in measured]))
 
 
 def over_baseline(rows: pd.DataFrame) -> pd.DataFrame:

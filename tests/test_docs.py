@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -52,8 +53,9 @@ def test_imported_names_are_public_and_links_lead_somewhere(page):
 
 
 @pytest.fixture
-def table():
+def table(monkeypatch):
     """benchmarks/table.py, which is no part of the package."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
     spec = spec_from_file_location("birdfast_benchmarks_table", ROOT / "benchmarks" / "table.py")
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -71,6 +73,20 @@ def test_a_ladder_says_how_far_each_rung_is_from_its_foot(table):
     assert cells.tolist() == ["", "-0.100 ± 0.000", "+0.150 ± 0.050", "-0.050"]
     text = table.ladder_markdown(table.gains(rows), more=table.over_baseline(rows))
     assert "| verdict | over `baseline` |" in text and "+0.250 ± 0.050 over small | pays | +0.150 ± 0.050 |" in text
+
+
+def test_tables_hold_what_a_command_measures(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(table, "RESULTS", tmp_path)
+    (tmp_path / "ladder60").mkdir()
+    named = ["small + bce, smoothed", "small, taught by first_place", "small without lr", "baseline", "small"]
+    pd.DataFrame({"rung": named, "adds": "a", "over": "small", "recipe": "a", "source": "b"}).to_csv(
+        tmp_path / "ladder60" / "ladder.csv"
+    )
+    rows = table.ladder_rows("ladder60")
+    assert rows["rung"].tolist() == ["baseline", "small", "small without lr", "small + bce, smoothed"]
+    asked = import_module("ladder").named("small + bce, smoothed,small,B3")
+    assert asked == [table.OWN["small + bce, smoothed"], "small", table.OWN["B3"]]
+    assert all(rung.get_recipe() for rung in table.OWN.values())
 
 
 def test_figures_are_those_that_were_measured(table, tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -156,12 +156,12 @@ def find_rungs(names: Iterable[str | Rung]) -> list[Rung]:
     return found
 
 
-def split_names(text: str) -> list[str]:
-    """Names of rungs with commas between them; ``improved, lr=auto`` is one name."""
+def split_names(text: str, known: Collection[str] = RUNGS) -> list[str]:
+    """Names of rungs with commas between them; of the `known`, ``improved, lr=auto`` is one name."""
     parts, names = text.split(","), []
     while parts:
         several = [",".join(parts[:n]).strip() for n in range(len(parts), 0, -1)]
-        name = next((name for name in several if name in RUNGS), several[-1])
+        name = next((name for name in several if name in known), several[-1])
         del parts[: name.count(",") + 1]
         names.append(name)
     return [name for name in names if name]
