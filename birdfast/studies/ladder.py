@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ class Ladder:
 
 def ladder(
     source: Any,
-    rungs: Iterable[str | Rung] | None = None,
+    rungs: str | Rung | Iterable[str | Rung] | None = None,
     out: str | Path = "runs/ladder",
     seeds: int | Iterable[int] = 3,
     *,
@@ -103,7 +104,7 @@ def ladder(
     source, columns
         What :func:`~birdfast.recordings.tables.read_source` takes.
     rungs
-        Names of :data:`~birdfast.studies.rungs.RUNGS`, or Rungs; baseline to small unless given.
+        Names of :data:`~birdfast.studies.rungs.RUNGS`, in a list or a text with commas, or Rungs; those of `MAIN` unless given.
     seeds
         How many (0, 1, ...), or which.
     score
@@ -111,7 +112,7 @@ def ladder(
     command
         What reproduces the rows; what was typed unless given.
     knobs
-        Of every rung, where it does not change them itself: ``epochs=5``.
+        Of every rung, where it does not change them itself: ``epochs=5``; not `seed`, which is each training's.
 
     Raises
     ------
@@ -123,9 +124,7 @@ def ladder(
     from birdfast.training.dataloaders import check_request
 
     chosen = find_rungs(MAIN if rungs is None else rungs)
-    numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
-    if not numbers:
-        raise BirdfastError("seeds must be 1 or more: nothing is measured without one")
+    numbers = _read_seeds(seeds, knobs)
     recipes = {rung.name: rung.get_recipe(**knobs) for rung in chosen}
     for recipe in recipes.values():
         check_request(recipe, cache)
@@ -147,6 +146,22 @@ def ladder(
             note(f"ladder: {rung.name}, seed {seed} ({number} of {len(todo)})")
             book.append(rung, recipe, _train(book, found, recipe, taught, options))
     return Ladder(out, chosen, book.rows(chosen, recipes, numbers), score)
+
+
+def _read_seeds(seeds: Any, knobs: Mapping[str, Any]) -> list[int]:
+    """The seeds, of how many or which."""
+    if "seed" in knobs:
+        raise BirdfastError(
+            f"seed={knobs['seed']} is no knob of a ladder, which trains each rung with several: leave it out, and say how "
+            "many with seeds=3 (at the shell --seeds 3), or which with seeds=[5, 6, 7]"
+        )
+    try:
+        numbers = [index(seed) for seed in seeds] if isinstance(seeds, Iterable) else list(range(index(seeds)))
+    except TypeError:
+        raise BirdfastError(f"seeds must be how many, as 3, or which, as [5, 6, 7], not {seeds!r}") from None
+    if not numbers:
+        raise BirdfastError("seeds must be 1 or more: nothing is measured without one")
+    return numbers
 
 
 def _train(book: Book, source: Source, recipe: Recipe, taught: set[str], options: dict[str, Any]) -> dict[str, Any]:

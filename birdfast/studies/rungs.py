@@ -135,8 +135,8 @@ _FIXED = {
 }  # fmt: skip
 
 
-def find_rungs(names: Iterable[str | Rung]) -> list[Rung]:
-    """The rungs of these names; ``"all"`` stands for every built-in one, a Rung for itself.
+def find_rungs(names: str | Rung | Iterable[str | Rung]) -> list[Rung]:
+    """The rungs of these names; ``"all"`` stands for every built-in one, a Rung for itself. A text is read as at the shell.
 
     Raises
     ------
@@ -144,7 +144,7 @@ def find_rungs(names: Iterable[str | Rung]) -> list[Rung]:
         A name that there is not, or one twice.
     """
     found: list[Rung] = []
-    for name in names:
+    for name in split_names(names) if isinstance(names, str) else [names] if isinstance(names, Rung) else names:
         if isinstance(name, str) and name not in (*RUNGS, ALL):
             raise unknown("rung", name, [*RUNGS, ALL])
         found += [name] if isinstance(name, Rung) else list(RUNGS.values()) if name == ALL else [RUNGS[name]]

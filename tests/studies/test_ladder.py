@@ -1,5 +1,7 @@
 """A ladder of tiny trainings: paired, resumed, never measured twice."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -117,6 +119,17 @@ def test_mistakes_are_found_before_anything_is_trained(tiny_table, rungs, tmp_pa
     lonely = Rung(name="lonely", recipe=rungs[0].recipe, over="small")
     ladder(tiny_table, [lonely], tmp_path, 1)
     assert "'small', which is not measured" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seeds", [2.5, None, "3", [0, 1.5]])
+def test_seeds_are_how_many_or_which(tiny_table, rungs, tmp_path, told, seeds):
+    with pytest.raises(BirdfastError, match=f"seeds must be how many, .* not {re.escape(repr(seeds))}"):
+        ladder(tiny_table, rungs, tmp_path, seeds)
+    with pytest.raises(BirdfastError, match=r"seed=5 is no knob of a ladder.*seeds=\[5"):
+        ladder(tiny_table, rungs, tmp_path, seed=5)
+    assert not told
+    ladder(tiny_table, rungs[0], tmp_path, np.arange(2))
+    assert told == [("plain", 0), ("plain", 1)]
 
 
 def test_a_score_that_will_not_be_there_is_refused_first(tiny_table, rungs, tmp_path, told):

@@ -52,6 +52,8 @@ def test_a_knob_that_does_not_exist_names_the_nearest(changes, words):
 def test_names_are_found_or_the_nearest_is_named():
     mine = Rung(name="mine", over="small")
     assert [rung.name for rung in find_rungs(["small", mine])] == ["small", "mine"]
+    assert find_rungs(mine) == [mine] and find_rungs("small") == [RUNGS["small"]]
+    assert [rung.name for rung in find_rungs("improved, lr=auto,small")] == ["improved, lr=auto", "small"]
     assert find_rungs(["all"]) == list(RUNGS.values())
     with pytest.raises(BirdfastError, match="did you mean 'small'"):
         find_rungs(["smal"])
