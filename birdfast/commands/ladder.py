@@ -33,7 +33,7 @@ def ladder(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the rows, the table and the plot")],
     rungs: Annotated[
         str | None,
-        typer.Option(help="Names with commas between; all: every one that birdfast knows", show_default=DEFAULT),
+        typer.Option(help="Names with commas between; all: every one that birdfast knows", show_default=f'"{DEFAULT}"'),
     ] = None,
     ablate: Annotated[
         str | None,
@@ -63,7 +63,10 @@ def ladder(
     A training leaves its row in OUT/ladder.csv as it ends: stopped and typed again, the ladder goes on. With more rungs
     or seeds, it measures those that are missing.
 
-    Example: `birdfast ladder data/birdclef --rungs small,small\\ +\\ mixup --epochs 8 --out runs/ladder`
+    docs/remedies.md tells what each rung does, and what it gained; their names come from
+    `python -c 'import birdfast; print(*birdfast.RUNGS, sep=chr(10))'`
+
+    Example: `birdfast ladder data/birdclef --rungs "small,small + mixup" --epochs 8 --out runs/ladder`
     """
     from birdfast.studies.ladder import ladder as climb
 

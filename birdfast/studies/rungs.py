@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from birdfast.errors import BirdfastError, unknown
+from birdfast.errors import BirdfastError, listing, unknown
 from birdfast.recipe import BASELINE, Recipe, get_recipe
 
 
@@ -152,7 +152,7 @@ def find_rungs(names: str | Rung | Iterable[str | Rung]) -> list[Rung]:
     if twice:
         raise BirdfastError(f"two rungs are called {sorted(twice)[0]!r}: give each its own name, once")
     if not found:
-        raise BirdfastError(f"no rung to measure: name some of {', '.join(RUNGS)}")
+        raise BirdfastError(f"no rung to measure: name some of {listing([*RUNGS, ALL])}")
     return found
 
 

@@ -2,7 +2,9 @@
 
 import pandas as pd
 
+from birdfast.commands.ladder import DEFAULT
 from birdfast.studies import ladder as module
+from birdfast.studies.rungs import MAIN, split_names
 
 
 def told(source, recipe, **options):
@@ -37,6 +39,12 @@ def test_mistakes_are_told(birdfast, tiny_birds, tmp_path, monkeypatch):
     assert "did you mean 'waveform'" in hasty  # before the data are looked for
     assert "knob" in birdfast(*words, "--set", "n_mel=3", code=1).stderr
     assert not (tmp_path / "none").exists()
+
+
+def test_the_help_says_where_the_rungs_are(birdfast):
+    text = " ".join(birdfast("ladder", "--help").stdout.replace("│", " ").split())
+    assert "docs/remedies.md" in text and "print(*birdfast.RUNGS" in text
+    assert '("baseline,improved,' in text and split_names(DEFAULT) == [rung.name for rung in MAIN]
 
 
 def test_a_stopped_ladder_says_how_it_goes_on(birdfast, tiny_birds, tmp_path, monkeypatch):

@@ -57,9 +57,13 @@ def test_names_are_found_or_the_nearest_is_named():
     assert find_rungs(["all"]) == list(RUNGS.values())
     with pytest.raises(BirdfastError, match="did you mean 'small'"):
         find_rungs(["smal"])
+    with pytest.raises(BirdfastError, match="There are: .*improved, 'improved, lr=auto', small, "):
+        find_rungs(["smal"])
     with pytest.raises(BirdfastError, match="two rungs are called 'small'"):
         find_rungs(["small", "small"])
-    with pytest.raises(BirdfastError, match="no rung"):
+    with pytest.raises(
+        BirdfastError, match="no rung to measure: name some of baseline, improved, 'improved, lr=auto', "
+    ):
         find_rungs([])
 
 
