@@ -30,11 +30,12 @@ _REMEDY = "mend it, move it away, or give another folder"
 class Book:
     """The rows of a folder, of these data (`source`) and others; `command` is what reproduces those that are added.
 
+    `unlabelled` tells the soundscapes that pseudo-labels are of; a row older than this column is taken to be of them.
     Its methods raise BirdfastError where ``ladder.csv`` or ``recipes.json`` is damaged or none of a ladder's.
     """
 
-    def __init__(self, out: Path, source: str, command: str) -> None:
-        self.out, self.source, self.command = out, source, command
+    def __init__(self, out: Path, source: str, command: str, unlabelled: str = "") -> None:
+        self.out, self.source, self.command, self.unlabelled = out, source, command, unlabelled
 
     def _read(self) -> pd.DataFrame:
         file = self.out / ROWS
@@ -54,6 +55,8 @@ class Book:
         """The row of a recipe and its seed; None where there is none."""
         rows = self._read()
         same = (rows["recipe"] == self.key(recipe)) & (rows["source"] == self.source) & (rows["seed"] == recipe.seed)
+        if recipe.pseudo_mix and "unlabelled" in rows:
+            same &= rows["unlabelled"].eq(self.unlabelled) | rows["unlabelled"].isna()
         return rows[same].iloc[-1] if same.any() else None
 
     def bundle(self, recipe: Recipe) -> Path:
@@ -69,6 +72,8 @@ class Book:
         with replacing(self.out / RECIPES_FILE) as file:
             file.write_text(json.dumps(recipes, indent=1) + "\n")
         whole = {"rung": rung.name, "seed": recipe.seed, **row, **_words(rung), "recipe": key, "source": self.source}
+        if recipe.pseudo_mix:
+            whole["unlabelled"] = self.unlabelled
         rows = self._read()
         new = pd.DataFrame([whole | _versions() | {"command": self.command}])
         with replacing(self.out / ROWS) as file:
@@ -90,7 +95,7 @@ class Book:
 def _read_rows(file: Path) -> pd.DataFrame:
     try:
         cut = not file.read_text().endswith("\n")
-        rows = pd.read_csv(file, dtype={"recipe": str, "source": str})
+        rows = pd.read_csv(file, dtype=dict.fromkeys(("recipe", "source", "unlabelled"), str))
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise BirdfastError(f"{file} cannot be read as csv ({error}): {_REMEDY}") from None
     if not isinstance(rows.index, pd.RangeIndex):

@@ -29,7 +29,7 @@ from birdfast.studies.key import digest_rows
 from birdfast.studies.pseudo import find_unlabelled
 from birdfast.studies.rungs import MAIN, Rung, compared_with, find_rungs
 from birdfast.studies.scores import score_learner, soundscape_truth
-from birdfast.studies.teachers import labels_of, teacher_of
+from birdfast.studies.teachers import digest_unlabelled, labels_of, teacher_of
 
 TABLE, MARKDOWN, PLOT = "table.csv", "ladder.md", "ladder.png"
 
@@ -95,9 +95,9 @@ def ladder(
     """Train every rung with every seed, and compare; called again, it goes on where it was stopped.
 
     The rungs share split and seed, so that gains are differences of pairs. A training appends its row to
-    ``out/ladder.csv`` as it ends. Rows of the same recipe, data and seed are not measured again. The pseudo-labels of a rung
-    that learns from some are what the same recipe without them, trained on the same fold, says of the source's unlabelled
-    soundscapes.
+    ``out/ladder.csv`` as it ends. Rows of the same recipe, data and seed are not measured again; of a rung with
+    pseudo-labels, the unlabelled soundscapes are among the data. Its pseudo-labels are what the same recipe without them,
+    trained on the same fold, says of the source's unlabelled soundscapes.
 
     Parameters
     ----------
@@ -135,7 +135,9 @@ def ladder(
     chosen = _with_references(_possible(chosen, recipes, found))
     _check_score(score, found, [recipes[rung.name] for rung in chosen])
     out.mkdir(parents=True, exist_ok=True)
-    book = Book(out, digest_rows(found), command or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
+    typed = command or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    teach = any(recipes[rung.name].pseudo_mix for rung in chosen)
+    book = Book(out, digest_rows(found), typed, digest_unlabelled(found) if teach else "")
     options = {"num_workers": num_workers, "device": device, "cache": cache, "cache_dir": cache_dir}
     taught = {book.key(teacher_of(recipe)) for recipe in recipes.values() if recipe.pseudo_mix}
     pupils_last = sorted(chosen, key=lambda rung: recipes[rung.name].pseudo_mix > 0)  # a rung may be another's teacher

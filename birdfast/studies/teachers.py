@@ -7,7 +7,7 @@ from pathlib import Path
 from birdfast.recipe import Recipe
 from birdfast.recordings.source import Source
 from birdfast.studies.folds import write_table
-from birdfast.studies.key import below
+from birdfast.studies.key import below, digest
 from birdfast.studies.pseudo import find_unlabelled, label_windows
 
 _KNOBS = [name for name in Recipe().to_dict() if name.startswith("pseudo_")]
@@ -19,10 +19,17 @@ def teacher_of(recipe: Recipe) -> Recipe:
 
 
 def labels_of(teacher: Path, source: Source, device: str | None) -> Path:
-    """The Parquet, beside the `teacher`'s bundle, of what it says of the unlabelled soundscapes, none of which it has heard."""
+    """The Parquet, beside the `teacher`'s bundle, of what it says of the unlabelled soundscapes, none of which it has heard.
+
+    Those that it has labelled before, and that have not changed, are not labelled again.
+    """
     place = teacher.with_suffix(".parquet")
-    if not place.is_file():
-        files = find_unlabelled(source, None)
-        table = label_windows(teacher.with_suffix(""), [teacher], files, source.classes, device)
-        write_table(table.assign(path=below(source.root, table["path"])), place)
+    files = find_unlabelled(source, None)
+    table = label_windows(teacher.with_suffix(""), [teacher], files, source.classes, device)
+    write_table(table.assign(path=below(source.root, table["path"])), place)
     return place
+
+
+def digest_unlabelled(source: Source) -> str:
+    """A short text that changes with the names of the unlabelled soundscapes, not with the place they lie in."""
+    return digest("\n".join(below(source.root, find_unlabelled(source, None))))

@@ -1,6 +1,7 @@
 """A ladder of tiny trainings: paired, resumed, never measured twice."""
 
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -225,6 +226,19 @@ def test_a_rung_learns_from_what_the_one_below_says_of_soundscapes(tmp_path, tin
     heard_again = ladder(folder, [taught], tmp_path / "out", [1], num_workers=0)
     assert [asked[:2] for asked in heard] == [(0.0, 1), (1.0, 1)] and len(heard_again.rows) == 1
     assert len(pd.read_csv(tmp_path / "out" / "ladder.csv")) == 3
+    first, *_ = (folder / "train_soundscapes").iterdir()
+    shutil.copy(
+        first, first.with_name("another.ogg")
+    )  # one more soundscape: what was learnt from two is not of these data
+    del heard[:]
+    ladder(folder, [plain, taught], tmp_path / "out", 1, num_workers=0)
+    assert [asked[:2] for asked in heard] == [(1.0, 0)]
+    assert pd.read_parquet(heard[0][2])["path"].nunique() == 3
+    rows = pd.read_csv(tmp_path / "out" / "ladder.csv")
+    assert rows["unlabelled"].nunique() == 2 and rows["unlabelled"].isna().tolist() == [True, False, False, False]
+    rows.drop(columns="unlabelled").to_csv(tmp_path / "out" / "ladder.csv", index=False)  # as they were once written
+    ladder(folder, [plain, taught], tmp_path / "out", 1, num_workers=0)
+    assert len(heard) == 1
     for file in (folder / "train_soundscapes").iterdir():
         file.unlink()
     ladder(folder, [plain, taught], tmp_path / "out", 1, num_workers=0)
