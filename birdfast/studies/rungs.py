@@ -106,6 +106,10 @@ TECHNIQUES = [
     _on_small("pseudo-labels", "what the model without them says of unlabelled soundscapes (2025 1st)", **_PSEUDO),
     _on_small("pseudo-labels, substituted", "the same in place of half the clips (2026 2nd)",
               **_PSEUDO | {"pseudo_mix": 0.5, "pseudo_how": "substitute"}),
+    _on_small("pseudo-labels, read by sigmoid", "pseudo-labels by sigmoid, whose sum need not be 1",
+              over="small + ce, read by sigmoid", loss="ce", **_SIGMOID, **_PSEUDO),
+    Rung(name="first_place + wave mix, drawn shares", adds="wave mix in drawn shares", recipe="first_place",
+         changes={"wave_mix": 0.5, "wave_mix_alpha": 0.4, "wave_mix_labels": "interpolate"}, over="first_place"),
 ]  # fmt: skip
 
 RUNGS: dict[str, Rung] = {rung.name: rung for rung in (*MAIN, *TECHNIQUES)}
