@@ -23,9 +23,15 @@ from birdfast.commands.arguments import (
 from birdfast.commands.options import read_cache, read_columns, read_knobs
 from birdfast.commands.shell import INTERRUPTED, listing
 from birdfast.errors import BirdfastError
-from birdfast.studies.rungs import MAIN, Rung, ablation, split_names
+from birdfast.studies.rungs import MAIN, RUNGS, Rung, ablation, split_names
 
 DEFAULT = ",".join(rung.name for rung in MAIN)
+
+
+def _list(wanted: bool) -> None:
+    if wanted:
+        typer.echo("\n".join(f"{rung.name}: {rung.adds}" for rung in RUNGS.values()))
+        raise typer.Exit
 
 
 def ladder(
@@ -45,6 +51,9 @@ def ladder(
     score: Annotated[
         str | None, typer.Option(help="What decides: soundscape_roc_auc, roc_auc, accuracy or rare_accuracy")
     ] = None,
+    list_: Annotated[
+        bool, typer.Option("--list", callback=_list, is_eager=True, help="Name every rung, and what it adds")
+    ] = False,
     epochs: Epochs = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KNOB=VALUE", help="Any other knob", rich_help_panel=KNOBS)
@@ -63,8 +72,7 @@ def ladder(
     A training leaves its row in OUT/ladder.csv as it ends: stopped and typed again, the ladder goes on. With more rungs
     or seeds, it measures those that are missing.
 
-    docs/remedies.md tells what each rung does, and what it gained; their names come from
-    `python -c 'import birdfast; print(*birdfast.RUNGS, sep=chr(10))'`
+    `--list` names the rungs; docs/remedies.md tells what each does, and what it gained.
 
     Example: `birdfast ladder data/birdclef --rungs "small,small + mixup" --epochs 8 --out runs/ladder`
     """

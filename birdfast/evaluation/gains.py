@@ -119,8 +119,8 @@ def ladder_markdown(table: pd.DataFrame, *, more: pd.DataFrame | None = None) ->
     for name, row in table.iterrows():
         adds = f"without {row['adds']}" if row["removes"] else row["adds"]
         cells = [str(name), adds, _score_cell(row), _gain_cell(row), row["verdict"], *more.loc[str(name)]]
-        cells += [_number(row[other]) for other in others]
-        lines.append("| " + " | ".join([*cells, f"{row['seconds_per_epoch']:.1f}"]) + " |")
+        cells += [*(_number(row[other]) for other in others), _number(row["seconds_per_epoch"], digits=1)]
+        lines.append("| " + " | ".join(cells) + " |")
     if any(table["removes"]):
         lines += ["", "The gain of a row that leaves something out is what that was worth: whole less the rest."]
     return "\n".join(lines)
@@ -138,5 +138,5 @@ def _gain_cell(row: pd.Series) -> str:
     return f"{row['gain']:+.3f}{error} over {row['over']}" if not row["removes"] else f"{row['gain']:+.3f}{error}"
 
 
-def _number(value: float) -> str:
-    return "" if np.isnan(value) else f"{value:.3f}"
+def _number(value: float, digits: int = 3) -> str:
+    return "" if np.isnan(value) else f"{value:.{digits}f}"

@@ -4,7 +4,7 @@ import pandas as pd
 
 from birdfast.commands.ladder import DEFAULT
 from birdfast.studies import ladder as module
-from birdfast.studies.rungs import MAIN, split_names
+from birdfast.studies.rungs import MAIN, RUNGS, split_names
 
 
 def told(source, recipe, **options):
@@ -43,7 +43,9 @@ def test_mistakes_are_told(birdfast, tiny_birds, tmp_path, monkeypatch):
 
 def test_the_help_says_where_the_rungs_are(birdfast):
     text = " ".join(birdfast("ladder", "--help").stdout.replace("│", " ").split())
-    assert "docs/remedies.md" in text and "print(*birdfast.RUNGS" in text
+    assert "docs/remedies.md" in text and "--list" in text
+    named = birdfast("ladder", "--list").stdout.splitlines()  # without data, without a folder
+    assert [line.partition(": ")[0] for line in named] == list(RUNGS)
     assert '("baseline,improved,' in text and split_names(DEFAULT) == [rung.name for rung in MAIN]
 
 
