@@ -7,6 +7,7 @@ What each remedy does that is missing here: docs/remedies.md.
 
 Expected (written by benchmarks/table.py from benchmarks/results):
 <!-- figures: baseline -->
+- this script with --epochs 10 --batch-size 16, on mini BirdCLEF (real): 0.694 in 69 s
 - one model, ESC-10 (real), accuracy, 5 official folds: 89.2 % ± 4.0
 - one model, mini BirdCLEF (real), macro ROC-AUC on soundscapes, 6 seeds: 0.713 ± 0.029
 - one model, 206 synthetic species, accuracy, 3 seeds: 16.9 % ± 2.2
