@@ -9,14 +9,13 @@ import re
 from pathlib import Path
 
 import pandas as pd
-from ladder import OWN
+from ladder import OWN, RESULTS
 
 from birdfast import RUNGS, ablation
-from birdfast.evaluation.gains import ladder_markdown, ladder_table
+from birdfast.evaluation.gains import gain_words, ladder_markdown, ladder_table
 from birdfast.studies.rungs import compared_with
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
 RECIPES = ["baseline", "improved", "improved, lr=auto", "small", "first_place", "first_place + pseudo-labels"]
 SCRIPTS = {
     "baseline": "baseline",
@@ -164,13 +163,6 @@ def over_baseline(rows: pd.DataFrame) -> pd.DataFrame:
     table = ladder_table(rows.assign(removes=False), dict.fromkeys(rungs, "baseline"))
     cells = [gain_words(row) for _, row in table.iterrows()]
     return pd.DataFrame({"over `baseline`": cells}, index=table.index)
-
-
-def gain_words(row: pd.Series) -> str:
-    """A gain and its standard error; nothing where there is none."""
-    if pd.isna(row["gain"]):
-        return ""
-    return f"{row['gain']:+.3f}" + ("" if pd.isna(row["error"]) else f" ± {row['error']:.3f}")
 
 
 def ladders() -> str:

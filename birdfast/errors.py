@@ -22,16 +22,16 @@ def unknown(kind: str, given: object, options: Iterable[str]) -> BirdfastError:
     near = get_close_matches(str(given), names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     shown = 5 if near and len(names) > 60 else 60  # timm alone has over a thousand
-    listed = listing(names[:shown]) + (f", ... ({len(names)} in all)" if len(names) > shown else "")
+    listed = join_names(names[:shown]) + (f", ... ({len(names)} in all)" if len(names) > shown else "")
     return BirdfastError(f"unknown {kind} {str(given)!r}: {hint}There are: {listed}")
 
 
-def listing(names: Iterable[str]) -> str:
+def join_names(names: Iterable[str]) -> str:
     """Names with commas between, those that hold a comma in quotes.
 
     Examples
     --------
-    >>> listing(["improved", "improved, lr=auto", "small"])
+    >>> join_names(["improved", "improved, lr=auto", "small"])
     "improved, 'improved, lr=auto', small"
     """
     return ", ".join(repr(name) if "," in name else name for name in names)

@@ -23,7 +23,7 @@ from birdfast.commands.arguments import (
 from birdfast.commands.options import read_cache, read_columns, read_knobs
 from birdfast.commands.shell import INTERRUPTED, listing
 from birdfast.errors import BirdfastError
-from birdfast.studies.rungs import MAIN, RUNGS, Rung, ablation, split_names
+from birdfast.studies.rungs import MAIN, RUNGS, ablation
 
 DEFAULT = ",".join(rung.name for rung in MAIN)
 
@@ -80,9 +80,8 @@ def ladder(
 
     if ablate is not None and rungs is not None:
         raise BirdfastError("--ablate makes its own rungs: leave out --rungs, or --ablate")
-    names = split_names(DEFAULT if rungs is None else rungs)
     knobs = read_knobs({"epochs": epochs}, set_ or [])
-    chosen: list[str | Rung] = [*names] if ablate is None else [*ablation(ablate, **knobs)]
+    chosen = rungs if ablate is None else ablation(ablate, **knobs)
     cached: dict[str, Any] = read_cache(cache, cache_dir)
     try:
         done = climb(

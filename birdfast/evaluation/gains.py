@@ -132,10 +132,15 @@ def _score_cell(row: pd.Series) -> str:
 
 
 def _gain_cell(row: pd.Series) -> str:
+    words = gain_words(row)
+    return f"{words} over {row['over']}" if words and not row["removes"] else words
+
+
+def gain_words(row: pd.Series) -> str:
+    """The gain of a row of :func:`ladder_table` and its standard error; nothing where there is none."""
     if np.isnan(row["gain"]):
         return ""
-    error = "" if np.isnan(row["error"]) else f" ± {row['error']:.3f}"
-    return f"{row['gain']:+.3f}{error} over {row['over']}" if not row["removes"] else f"{row['gain']:+.3f}{error}"
+    return f"{row['gain']:+.3f}" + ("" if np.isnan(row["error"]) else f" ± {row['error']:.3f}")
 
 
 def _number(value: float, digits: int = 3) -> str:

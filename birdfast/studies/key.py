@@ -74,6 +74,11 @@ def digest(text: str | bytes) -> str:
     return blake2b(text.encode() if isinstance(text, str) else text, digest_size=6).hexdigest()
 
 
+def digest_paths(root: Path | None, paths: Iterable[str]) -> str:
+    """A fingerprint of which files there are, not of the place that they lie in."""
+    return digest("\n".join(below(root, paths)))
+
+
 def below(root: Path | None, paths: Iterable[str]) -> list[str]:
     """Paths as they are seen from the folder of a source."""
     return [str(path) if root is None else str(path).removeprefix(f"{root}/") for path in paths]

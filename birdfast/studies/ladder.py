@@ -25,11 +25,11 @@ from birdfast.recordings.no_call import with_no_call
 from birdfast.recordings.source import Source
 from birdfast.recordings.tables import read_source
 from birdfast.studies.book import Book
-from birdfast.studies.key import digest_rows
+from birdfast.studies.key import digest_paths, digest_rows
 from birdfast.studies.pseudo import find_unlabelled
 from birdfast.studies.rungs import MAIN, Rung, compared_with, find_rungs
 from birdfast.studies.scores import score_learner, soundscape_truth
-from birdfast.studies.teachers import digest_unlabelled, labels_of, teacher_of
+from birdfast.studies.teachers import labels_of, teacher_of
 
 TABLE, MARKDOWN, PLOT = "table.csv", "ladder.md", "ladder.png"
 
@@ -137,7 +137,7 @@ def ladder(
     out.mkdir(parents=True, exist_ok=True)
     typed = command or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     teach = any(recipes[rung.name].pseudo_mix for rung in chosen)
-    book = Book(out, digest_rows(found), typed, digest_unlabelled(found) if teach else "")
+    book = Book(out, digest_rows(found), typed, digest_paths(found.root, find_unlabelled(found, None)) if teach else "")
     options = {"num_workers": num_workers, "device": device, "cache": cache, "cache_dir": cache_dir}
     taught = {book.key(teacher_of(recipe)) for recipe in recipes.values() if recipe.pseudo_mix}
     pupils_last = sorted(chosen, key=lambda rung: recipes[rung.name].pseudo_mix > 0)  # a rung may be another's teacher

@@ -27,7 +27,7 @@ from birdfast.recordings.labelled import soundscape_folds, soundscape_groups
 from birdfast.recordings.source import Source
 from birdfast.recordings.tables import read_source
 from birdfast.studies.folds import HEARD, Folds, train_folds, wanted_folds, with_all_folds, write_table
-from birdfast.studies.key import begin, below, digest
+from birdfast.studies.key import begin, below, digest_paths
 
 ROUNDS, LABELS = "rounds.json", "pseudo.parquet"
 _MACHINE = ("num_workers", "cache", "cache_dir")
@@ -118,7 +118,7 @@ def pseudo_label(
     files = find_unlabelled(found, soundscapes)
     recipe = with_all_folds(found, recipe)
     numbers = check_folds(found, recipe, folds)
-    begin(out, recipe, found, soundscapes=digest("\n".join(below(found.root, files))))
+    begin(out, recipe, found, soundscapes=digest_paths(found.root, files))
     study = _Study(out, found, recipe, files, numbers, {"device": device, **options})
     return study.run(plan)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from birdfast.errors import BirdfastError, listing, unknown
+from birdfast.errors import BirdfastError, join_names, unknown
 from birdfast.recipe import BASELINE, Recipe, get_recipe
 
 
@@ -147,8 +147,10 @@ def find_rungs(names: str | Rung | Iterable[str | Rung]) -> list[Rung]:
     BirdfastError
         A name that there is not, or one twice.
     """
+    if isinstance(names, str):
+        names = split_names(names)
     found: list[Rung] = []
-    for name in split_names(names) if isinstance(names, str) else [names] if isinstance(names, Rung) else names:
+    for name in [names] if isinstance(names, Rung) else names:
         if isinstance(name, str) and name not in (*RUNGS, ALL):
             raise unknown("rung", name, [*RUNGS, ALL])
         found += [name] if isinstance(name, Rung) else list(RUNGS.values()) if name == ALL else [RUNGS[name]]
@@ -156,7 +158,7 @@ def find_rungs(names: str | Rung | Iterable[str | Rung]) -> list[Rung]:
     if twice:
         raise BirdfastError(f"two rungs are called {sorted(twice)[0]!r}: give each its own name, once")
     if not found:
-        raise BirdfastError(f"no rung to measure: name some of {listing([*RUNGS, ALL])}")
+        raise BirdfastError(f"no rung to measure: name some of {join_names([*RUNGS, ALL])}")
     return found
 
 

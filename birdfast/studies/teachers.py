@@ -7,7 +7,7 @@ from pathlib import Path
 from birdfast.recipe import Recipe
 from birdfast.recordings.source import Source
 from birdfast.studies.folds import write_table
-from birdfast.studies.key import below, digest
+from birdfast.studies.key import below
 from birdfast.studies.pseudo import find_unlabelled, label_windows
 
 _KNOBS = [name for name in Recipe().to_dict() if name.startswith("pseudo_")]
@@ -28,8 +28,3 @@ def labels_of(teacher: Path, source: Source, device: str | None) -> Path:
     table = label_windows(teacher.with_suffix(""), [teacher], files, source.classes, device)
     write_table(table.assign(path=below(source.root, table["path"])), place)
     return place
-
-
-def digest_unlabelled(source: Source) -> str:
-    """A short text that changes with the names of the unlabelled soundscapes, not with the place they lie in."""
-    return digest("\n".join(below(source.root, find_unlabelled(source, None))))

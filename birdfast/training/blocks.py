@@ -92,10 +92,8 @@ def bird_block(recipe, classes, bad_files=None, reader=None, teacher=None, pools
     "The DataBlock of a recipe: clips table in, (AudioSpectrogram, targets) out; `pools` are mixed in, a `teacher` says its part"
     block, get_y = label_block(recipe, classes)
     audio = recipe_audio_block(recipe, bad_files, reader, len(classes))
-    blocks, options = (
-        (audio, block),
-        {"get_y": get_y, "item_tfms": [AddWindow(list(pools), recipe.no_call)] if pools else []},
-    )
+    adders = [AddWindow(list(pools), recipe.no_call)] if pools else []
+    blocks, options = (audio, block), {"get_y": get_y, "item_tfms": adders}
     if teacher is not None:
         next(t for t in audio.item_tfms if isinstance(t, ReadClip)).teacher = teacher
         blocks, options = (*blocks, TransformBlock()), options | {"get_y": [get_y, row_cue], "n_inp": 1}

@@ -92,11 +92,11 @@ class KeptAndAhead(TfmdDL):
         self.randomize()
         self.before_iter()
         self._DataLoader__idxs = idxs = self.get_idxs()  # where fastai's sample() and its workers look for them
-        is_empty = len(self) > 0
+        is_empty = True
         for batch in copied_ahead(self.fake_l.batches(idxs), self.device):
             is_empty = False
             yield self.after_batch(batch)
-        if is_empty:
+        if is_empty and len(self):
             raise BirdfastError(self._none_read(len(idxs)))
         self.after_iter()
         if hasattr(self, "it"):
