@@ -60,7 +60,8 @@ def examine(
         findings += [*check_rates(headers, recipe), check_sound(headers, sample=sample, workers=workers)]
     findings += [*_check_classes(found, recipe), *_check_duplicates(found.recordings[good])]
     if good.any():
-        findings += _check_split(found.recordings[good].reset_index(drop=True), recipe)
+        shapes = headers[["sample_rate", "channels", "duration"]]
+        findings += _check_split(found.recordings.assign(**shapes)[good].reset_index(drop=True), recipe)
     findings += [_check_rate_of_learning(int(good.sum()), recipe), *check_machine(recipe)]
     return Report("source", _name(source), findings)
 

@@ -123,7 +123,8 @@ def leak_report(
     Parameters
     ----------
     recordings
-        With a column `site` for those that are soundscapes, if there are any.
+        With a column `site` for those that are soundscapes, if there are any; with `audio`, the columns of
+        :func:`~birdfast.recordings.audio.read_headers` save reading the headers again.
     is_valid
         bool (n_recordings,): True in validation.
     group
@@ -143,7 +144,7 @@ def leak_report(
     identical = _same(train, valid, [_size, _head, _whole])
     sound = None
     if audio:
-        sound = _same(train, valid, [_shape, _first_sound, _sound])
+        sound = _same(train, valid, [_shapes(recordings), _first_sound, _sound])
         known = set(identical.itertuples(index=False, name=None))
         sound = sound[[pair not in known for pair in sound.itertuples(index=False, name=None)]].reset_index(drop=True)
     authors = _shared_authors(recordings, is_valid)
@@ -217,6 +218,14 @@ def _whole(path: str) -> bytes:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.digest()
+
+
+def _shapes(recordings: pd.DataFrame) -> Callable[[str], Hashable | None]:
+    """What gives a file's shape: the table, where it has what the headers say, or else the header."""
+    columns = ["path", "sample_rate", "channels", "duration"]
+    if not set(columns) <= set(recordings.columns):
+        return _shape
+    return {path: tuple(shape) for path, *shape in recordings[columns].itertuples(index=False)}.get
 
 
 def _shape(path: str) -> tuple[int, int, int]:

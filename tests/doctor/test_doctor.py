@@ -215,3 +215,11 @@ def test_the_same_sound_in_another_format_on_both_sides_is_a_leak(tiny_table, re
     found = examine(pd.concat([table, copy], ignore_index=True), recipe=recipe.with_(n_folds=2))["split"]
     assert found.status == "warn" and "1 pair of the same sound on both sides" in found.message
     assert "copy.flac" in found.message and "remove the copies" in found.remedy
+
+
+def test_headers_are_read_once(tiny_birds, recipe, monkeypatch):
+    def read_again(path):
+        raise AssertionError(f"the header of {path} was read a second time")
+
+    monkeypatch.setattr("birdfast.recordings.leaks._shape", read_again)
+    assert examine(tiny_birds, recipe=recipe)["split"].details["same_audio"] == []

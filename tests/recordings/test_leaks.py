@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import soundfile
 
+from birdfast.recordings.audio import read_headers
 from birdfast.recordings.folds import leak_report, split
 from birdfast.recordings.leaks import recording_ids
 from birdfast.recordings.tables import read_source
@@ -122,6 +123,17 @@ def test_identical_files_and_the_same_sound(four, tmp_path):
     assert quick.same_audio is None
     assert full.same_audio.values.tolist() == [[four.loc[3, "path"], four.loc[2, "path"]]]
     assert "1 pair of identical files, 1 pair of the same sound" in full.line()
+
+
+def test_headers_that_were_read_are_not_read_again(four, tmp_path, monkeypatch):
+    sound, rate = soundfile.read(four.loc[2, "path"], dtype="int16")
+    four.loc[3, "path"] = str(tmp_path / "copy.flac")
+    soundfile.write(tmp_path / "copy.flac", sound, rate)
+    known = four.assign(**read_headers(four["path"])[["sample_rate", "channels", "duration"]])
+    monkeypatch.setattr(soundfile, "info", None)
+    assert len(leak_report(known, IS_VALID, audio=True).same_audio) == 1
+    with pytest.raises(TypeError):
+        leak_report(four, IS_VALID, audio=True)
 
 
 def test_two_silent_files_are_not_a_leak(four):
