@@ -90,7 +90,7 @@ class Recipe:
     wave_mix_labels: Literal["union", "interpolate"] = "union"  # "union": both species count in full (2023 1st)
 
     # model
-    backbone: str = "tf_efficientnet_lite0"  # any timm name
+    backbone: str = "tf_efficientnet_lite0"  # any convolutional backbone of timm
     weights: str = "pretrained"  # "pretrained", "random" or the path of a .pth, .pt, .safetensors or bundle
     pooling: Literal["avg", "max", "avgmax", "gem", "sed"] = "avg"  # gem: generalised mean; sed: attention over time
     sed_frequency: Literal["mean", "gem"] = "mean"  # how "sed" pools frequency

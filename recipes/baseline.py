@@ -45,7 +45,7 @@ parser.add_argument("data", nargs="?", help="BirdCLEF folder, folder per species
 parser.add_argument("--out", type=Path, default=Path("runs/baseline"))
 parser.add_argument("--epochs", type=int, default=15)
 parser.add_argument("--batch-size", type=int, default=16, help="of hundreds of recordings; 64 suits tens of thousands")
-parser.add_argument("--backbone", default="tf_efficientnet_lite0", help="any timm name; lite0 trains on a CPU")
+parser.add_argument("--backbone", default="tf_efficientnet_lite0", help="any CNN of timm; lite0 trains on a CPU")
 parser.add_argument("--weights", default="pretrained", help="pretrained, random or a checkpoint")
 
 

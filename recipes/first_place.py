@@ -34,7 +34,7 @@ parser.add_argument("--out", type=Path, default=Path("runs/first_place"))
 parser.add_argument("--folds", type=int, nargs="+", help="those to train; all of them unless given")
 parser.add_argument("--epochs", type=int, help="the recipe's, unless given")
 parser.add_argument("--batch-size", type=int, help="the recipe's, unless given")
-parser.add_argument("--backbone", help="any timm name; the recipe's, unless given")
+parser.add_argument("--backbone", help="any CNN of timm; the recipe's, unless given")
 parser.add_argument("--weights", help="pretrained, random or a checkpoint; the recipe's, unless given")
 
 

@@ -44,7 +44,7 @@ parser.add_argument("--recipe", default="improved", help="improved, or small for
 parser.add_argument("--epochs", type=int, default=15)
 parser.add_argument("--lr", default="auto", help="peak learning rate; auto: what lr_find suggests")
 parser.add_argument("--batch-size", type=int, default=16, help="of hundreds of recordings; 64 suits tens of thousands")
-parser.add_argument("--backbone", default="tf_efficientnet_lite0", help="any timm name; lite0 trains on a CPU")
+parser.add_argument("--backbone", default="tf_efficientnet_lite0", help="any CNN of timm; lite0 trains on a CPU")
 parser.add_argument("--weights", default="pretrained", help="pretrained, random or a checkpoint")
 
 

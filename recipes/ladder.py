@@ -31,7 +31,7 @@ parser.add_argument(
 )
 parser.add_argument("--epochs", type=int, default=12)
 parser.add_argument("--batch-size", type=int, default=16, help="of hundreds of recordings; 64 suits tens of thousands")
-parser.add_argument("--backbone", default="tf_efficientnet_lite0", help="any timm name; lite0 trains on a CPU")
+parser.add_argument("--backbone", default="tf_efficientnet_lite0", help="any CNN of timm; lite0 trains on a CPU")
 parser.add_argument("--weights", default="pretrained", help="pretrained, random or a checkpoint")
 
 # The rungs: what birdfast knows by name, and one of your own. A rung is a recipe, its changes, and what it is compared with.

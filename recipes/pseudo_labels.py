@@ -32,7 +32,7 @@ parser.add_argument("--folds", type=int, nargs="+", help="two or more; all of th
 parser.add_argument("--lr", help="peak learning rate, or auto: what lr_find suggests; the recipe's, unless given")
 parser.add_argument("--epochs", type=int, default=15)
 parser.add_argument("--batch-size", type=int, default=16, help="of hundreds of recordings; 64 suits tens of thousands")
-parser.add_argument("--backbone", default="tf_efficientnet_lite0", help="any timm name; lite0 trains on a CPU")
+parser.add_argument("--backbone", default="tf_efficientnet_lite0", help="any CNN of timm; lite0 trains on a CPU")
 parser.add_argument("--weights", default="pretrained", help="pretrained, random or a checkpoint")
 
 

@@ -28,7 +28,9 @@ FoldColumn = Annotated[
     str | None,
     typer.Option("--fold-column", help="Column of official folds; none: split anew", rich_help_panel=COLUMNS),
 ]
-Backbone = Annotated[str | None, typer.Option("--backbone", help="Any timm name", rich_help_panel=KNOBS)]
+Backbone = Annotated[
+    str | None, typer.Option("--backbone", help="Any convolutional backbone of timm", rich_help_panel=KNOBS)
+]
 BackboneWeights = Annotated[
     str | None, typer.Option("--weights", help="pretrained, random or a file", rich_help_panel=KNOBS)
 ]

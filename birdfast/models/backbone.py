@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -81,7 +81,7 @@ def create_model(recipe: Recipe, n_classes: int, *, weights: str | None = None) 
     body = create_backbone(recipe.backbone, weights=weights or recipe.weights, drop_path=recipe.drop_path)
     n_logits = n_classes + recipe.no_call
     head = create_head(
-        recipe.pooling, body.num_features, n_logits, dropout=recipe.dropout, sed_frequency=recipe.sed_frequency
+        recipe.pooling, n_features(body, recipe), n_logits, dropout=recipe.dropout, sed_frequency=recipe.sed_frequency
     )
     milliseconds = round(recipe.scored * 1000), round(recipe.duration * 1000)
     return BirdModel(body, head, window=milliseconds)
@@ -91,10 +91,45 @@ def check_model(recipe: Recipe) -> None:
     """Raise where :func:`create_model` would, without making the model; of the hub's weights see :func:`check_hub`."""
     check_backbone(recipe.backbone)
     check_weights(recipe)
-    if recipe.drop_path:
-        # Tensors without memory, which take no random numbers. What cannot be made of them is left to create_model.
-        with suppress(RuntimeError), torch.device("meta"):
-            create_backbone(recipe.backbone, weights="random", drop_path=recipe.drop_path)
+    try:
+        _try_on(torch.device("meta"), recipe)  # tensors without memory, which take no random numbers
+    except Exception:  # what they cannot do, some models ask for
+        with torch.random.fork_rng(devices=[]):
+            _try_on(torch.device("cpu"), recipe)
+
+
+def _try_on(device: torch.device, recipe: Recipe) -> None:
+    with device:
+        n_features(create_backbone(recipe.backbone, weights="random", drop_path=recipe.drop_path), recipe)
+
+
+def n_features(body: nn.Module, recipe: Recipe) -> int:
+    """The features c of ``(batch, c, h, w)`` that `body` makes of the recipe's spectrogram; not always timm's `num_features`.
+
+    Raises
+    ------
+    BirdfastError
+        If it takes no such spectrogram, as models for pictures of one size, or gives no map of features.
+    """
+    frames = recipe.n_samples // recipe.hop_length + 1
+    was_training = body.training
+    try:
+        with torch.no_grad():
+            shape = body.eval()(torch.zeros(1, 1, recipe.n_mels, frames)).shape
+    except Exception as error:
+        raise _unfit(recipe.backbone, str(error)) from error
+    finally:
+        body.train(was_training)
+    if len(shape) != 4 or shape[1] not in (body.num_features, getattr(body, "head_hidden_size", None)):
+        raise _unfit(recipe.backbone, f"it gives {tuple(shape)}, not (batch, features, height, width)")
+    return int(shape[1])
+
+
+def _unfit(name: str, why: str) -> BirdfastError:
+    return BirdfastError(
+        f"{name} does not suit spectrograms ({shorten(why, 120)}): take a convolutional backbone, as tf_efficientnet_b0, "
+        "convnext_tiny, mobilenetv3_large_100 or resnet18"
+    )
 
 
 def create_backbone(name: str, *, weights: str = "pretrained", drop_path: float = 0.0) -> Any:
@@ -105,6 +140,8 @@ def create_backbone(name: str, *, weights: str = "pretrained", drop_path: float 
         options["drop_path_rate"] = drop_path
     try:
         return _with_weights(name, weights, options)
+    except AssertionError as error:  # timm's "Cannot disable pooling"
+        raise _unfit(name, str(error)) from error
     except TypeError as error:
         if "drop_path_rate" not in str(error):
             raise

@@ -17,7 +17,7 @@ from fastai.torch_core import params, rank_distrib, to_detach
 
 from birdfast.errors import BirdfastError
 from birdfast.memory import keep_batch_memory
-from birdfast.models.backbone import create_model
+from birdfast.models.backbone import create_model, n_features
 from birdfast.models.defaults import backbone_lr, defaults_of, precision
 from birdfast.models.losses import create_loss
 from birdfast.notes import note
@@ -276,7 +276,7 @@ def bird_learner(
 ):
     """A BirdLearner for `dls` of :func:`bird_dls`.
 
-    `backbone` (any timm name) and `weights` ("pretrained", "random", a checkpoint's path) override the recipe's.
+    `backbone` (a convolutional one of timm's) and `weights` ("pretrained", "random", a checkpoint's path) override the recipe's.
     On CPU it trains channels-last and keeps batch memory (`keep_memory=False` leaves glibc alone); on a GPU in mixed precision.
     `compile` has torch.compile make kernels of the model, which takes minutes and pays in long runs on a GPU, not on CPU.
     """
@@ -295,7 +295,7 @@ def bird_learner(
         metrics=bird_metrics() if metrics is None else metrics, cbs=cbs, wd=recipe.weight_decay, path=path or Path(), **kwargs,
     )  # fmt: skip
     if getattr(dls, "teacher", None) is not None:
-        learn.add_cb(create_distill(recipe, dls.teacher, learn.model.body.num_features, device))
+        learn.add_cb(create_distill(recipe, dls.teacher, n_features(learn.model.body, recipe), device))
     learn.recipe, learn.recorder.smooth_loss = recipe, SmoothLoss()
     if compile:
         learn.model.compile()

@@ -85,7 +85,12 @@ def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch, tmp_path):
 
     monkeypatch.setattr("birdfast.models.backbone.weights_at_hand", lambda name: None)
     monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", unreachable)
-    monkeypatch.setattr(timm, "create_model", lambda *args, **kwargs: pytest.fail("the download was tried"))
+    make = timm.create_model
+
+    def create(name, pretrained, **options):
+        return pytest.fail("the download was tried") if pretrained else make(name, **options)
+
+    monkeypatch.setattr(timm, "create_model", create)
     with pytest.raises(BirdfastError, match=r"could not be downloaded \(Name or service not known\): connect"):
         create_backbone("resnet18")
     assert len(asked) == 1 and "resnet18" in asked[0]
@@ -96,11 +101,32 @@ def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch, tmp_path):
     assert len(asked) == 2
 
 
-@pytest.mark.parametrize("name", ["test_efficientnet", "resnet18", "test_vit", "test_convnext"])
+@pytest.mark.parametrize("name", ["test_efficientnet", "resnet18", "mobilenetv3_small_050", "test_convnext"])
 def test_blocks_that_can_be_dropped_are_found_without_a_model(name):
     state = torch.random.get_rng_state()
     check_model(TINY.with_(backbone=name, drop_path=0.2))
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("name", ["mobilenetv3_small_050", "ghostnet_050", "vgg11"])
+def test_the_head_is_as_wide_as_what_the_body_gives(name):
+    recipe = TINY.with_(backbone=name)
+    check_model(recipe)
+    with torch.no_grad():
+        assert create_model(recipe, 3).eval()(torch.zeros(1, 1, 128, 313)).shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("test_vit", "should be divisible by patch size"),
+        ("xcit_nano_12_p8_224", r"it gives \(1, 641, 128\)"),
+        ("inception_next_atto", "Cannot disable pooling"),
+    ],
+)
+def test_a_backbone_that_takes_no_spectrogram_is_refused_with_the_remedy(name, why):
+    with pytest.raises(BirdfastError, match=f"{name} does not suit spectrograms .*{why}.*take a convolutional"):
+        check_model(TINY.with_(backbone=name))
 
 
 def test_what_the_hub_lacks_is_for_the_download_to_say(monkeypatch):
