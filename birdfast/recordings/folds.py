@@ -105,12 +105,18 @@ def _groups(recordings: pd.DataFrame, group: str) -> np.ndarray:
 
 
 def _rare(recordings: pd.DataFrame, labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Rows of classes that cannot be held out, and all rows of the recordings that these rows are part of."""
+    """Rows of classes that cannot be held out, and all rows of the recordings that these rows are part of.
+
+    Other classes are heard in such recordings, too: they take their group along, unless nothing is left to hold out.
+    """
     files = pd.factorize(recording_ids(recordings["path"]))[0]
     table = pd.DataFrame({"label": labels, "group": groups, "file": files})
     by_label = table.groupby("label")
     rare = (by_label["file"].transform("nunique") < 2) | (by_label["group"].transform("nunique") < 2)
-    return table["file"].isin(table.loc[rare, "file"]).to_numpy()
+    whole = table["file"].isin(table.loc[rare, "file"])
+    along = whole | table["group"].isin(table.loc[whole & ~rare, "group"])
+    left = table.loc[~along, "group"].nunique()
+    return (along if left > 1 else whole).to_numpy()
 
 
 def _stratified(labels: np.ndarray, groups: np.ndarray, n_folds: int, seed: int) -> np.ndarray:

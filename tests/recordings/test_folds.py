@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from birdfast.errors import BirdfastError
-from birdfast.recordings.folds import ALWAYS_TRAIN, assign_folds, split
+from birdfast.recordings.folds import ALWAYS_TRAIN, assign_folds, leak_report, split
 
 
 def table(labels, authors=None, paths=None, **more) -> pd.DataFrame:
@@ -126,3 +126,18 @@ def test_one_recordist_only_is_an_error_with_the_remedy():
     with pytest.raises(BirdfastError, match="group='none'"):
         split(t)
     assert split(t, group="none").sum() == 4
+
+
+def test_what_else_is_heard_in_a_recording_of_a_rare_class_takes_its_recordist_along():
+    owl = [("ann1", "owl", "Ann"), ("ann1", "wren", "Ann")]
+    rows = owl + [(f"ann{i}", "wren", "Ann") for i in range(2, 6)] + [(f"by{i}", "wren", f"B{i}") for i in range(12)]
+    t = table([r[1] for r in rows], [r[2] for r in rows], [f"/{r[0]}.wav" for r in rows])
+    assert (assign_folds(t)[t["author"] == "Ann"] == ALWAYS_TRAIN).all()
+    assert all(leak_report(t, split(t, fold=fold)).ok for fold in range(5))
+
+
+def test_where_all_would_train_some_are_held_out_and_the_report_tells():
+    rows = [row for n in "abc" for row in [(f"{n}0", f"rare {n}", n), *((f"{n}{i}", "wren", n) for i in range(3))]]
+    t = table([r[1] for r in rows], [r[2] for r in rows], [f"/{r[0]}.wav" for r in rows])
+    assert (assign_folds(t, n_folds=3) != ALWAYS_TRAIN).sum() == 6
+    assert "recordist" in leak_report(t, split(t, n_folds=3)).line()
