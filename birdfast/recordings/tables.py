@@ -139,7 +139,9 @@ def read_table(
 
 
 def read_folders(folder: str | Path, *, classes: Sequence[str] | None = None) -> Source:
-    """Read a folder with a sub-folder of recordings (or saved spectrograms, .npy) a class; hidden and stray files are left.
+    """Read a folder with a sub-folder of recordings (or saved spectrograms, .npy) a class; the rest is left.
+
+    The rest are stray files, what is hidden, and folders of birdfast's own runs and caches.
 
     Raises
     ------
@@ -149,7 +151,8 @@ def read_folders(folder: str | Path, *, classes: Sequence[str] | None = None) ->
     root = Path(folder).absolute()
     if not root.is_dir():
         raise BirdfastError(f"no folder {root}: check the path")
-    names = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    folders = [entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    names = sorted(folder.name for folder in folders if not _is_ours(folder))
     rows = [(str(file), name) for name in names for file in list_audio_files(root / name) or _spectrograms(root / name)]
     with_sound = {name for _, name in rows}
     if len(with_sound) < 2:
@@ -162,6 +165,13 @@ def read_folders(folder: str | Path, *, classes: Sequence[str] | None = None) ->
         note(f"{len(empty)} classes without a recording: {', '.join(empty[:10])}{' ...' if len(empty) > 10 else ''}")
     recordings = tidy(pd.DataFrame(rows, columns=["path", "primary_label"]), root=root, where=str(root))
     return make_source(recordings, "folder per class", root=root, classes=names if classes is None else classes)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether birdfast made a folder: runs lie in it (recipe.toml), or caches (settings.json), and no class."""
+    return any(
+        next(folder.glob(name), None) for name in ("recipe.toml", "*/recipe.toml", "*/*/recipe.toml", "*/settings.json")
+    )
 
 
 def _spectrograms(folder: Path) -> list[Path]:

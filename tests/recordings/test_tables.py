@@ -35,6 +35,18 @@ def test_folder_per_class(folders):
     assert source.recordings["path"].tolist()[1] == str(folders / "robin/deep/c.mp3")
 
 
+@pytest.mark.parametrize(
+    "made", ["runs/first/recipe.toml", "runs/all/fold0/recipe.toml", "cache/waveform-1/settings.json"]
+)
+def test_runs_and_caches_of_ours_are_no_classes(folders, made):
+    before = read_folders(folders)
+    (folders / made).parent.mkdir(parents=True)
+    (folders / made).touch()
+    (folders / made).with_name("0.npy").touch()
+    assert read_folders(folders).classes == before.classes
+    assert len(read_folders(folders).recordings) == len(before.recordings)
+
+
 def test_an_empty_class_folder_is_a_class_without_recordings(folders, capsys):
     (folders / "owl").mkdir()
     assert read_folders(folders).classes == ["owl", "robin", "wren"]
