@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -86,12 +87,13 @@ def train_run(
     out.mkdir(parents=True, exist_ok=True)
     with _processes() as is_first:
         bad_files = BadFiles(out / "bad_files.jsonl")
-        if is_first and not resume:
-            Path(bad_files.path).unlink(missing_ok=True)
-        more = {"cache": cache, "cache_dir": cache_dir, "pseudo": pseudo}
+        if is_first:
+            Path(bad_files.path).unlink(missing_ok=True)  # of the run before it was stopped: files may be mended
+        sides = _known_sides(out, found.root) if resume else None
+        more = {"cache": cache, "cache_dir": cache_dir, "pseudo": pseudo, "sides": sides}
         dls = bird_dls(found, recipe, num_workers=num_workers, device=device, bad_files=bad_files, **more)
         if resume:
-            _check_same_data(out, dls)
+            _check_same_data(out, dls, sides)
         learn = bird_learner(dls, path=out)
         if is_first:
             recipe.save(out / RECIPE)
@@ -143,18 +145,30 @@ def check_out(out: Path, *, resume: bool) -> None:
         raise BirdfastError(f"{out} already holds a run: go on with it by --resume, or give another folder with --out")
 
 
-def _check_same_data(out: Path, dls: Any) -> None:
-    """Refuse to go on with other data than the run began with."""
+def _known_sides(out: Path, root: Path | None) -> dict[str, bool] | None:
+    """Whether each file of the run validates, by path, of data that were moved since by where they lie now; None if unknown."""
     if not (out / SPLIT).is_file():
+        return None
+    split, before = pd.read_csv(out / SPLIT, dtype={"path": str}), json.loads((out / DATA).read_text()).get("root")
+    paths = split["path"]
+    if before and root:
+        paths = paths.str.replace(rf"^{re.escape(before)}/", lambda found: f"{root}/", regex=True)
+    return dict(zip(paths, split["is_valid"], strict=True))
+
+
+def _check_same_data(out: Path, dls: Any, sides: Mapping[str, bool] | None) -> None:
+    """Refuse to go on with other data than the run began with."""
+    if sides is None:
         return
-    before = pd.read_csv(out / SPLIT, dtype={"path": str, "primary_label": str})
+    before = pd.read_csv(out / SPLIT, dtype={"primary_label": str})["primary_label"].dropna()
     after = dls.clips.drop_duplicates("recording")
-    if set(before["primary_label"].dropna()) != set(after["primary_label"]) - {""}:  # "": a window without call
+    n_classes = json.loads((out / DATA).read_text())["n_classes"]
+    if set(before) != set(after["primary_label"]) - {""} or n_classes != len(dls.vocab):  # "": a window without call
         raise BirdfastError(
             f"{out} was trained on other classes: resume it with its own data, {out / SPLIT} lists them"
         )
-    if changed := len(set(before["path"]) ^ set(after["path"])):
-        note(f"{changed} recordings came or went since the run began")
+    if gone := len(set(sides) - set(after["path"])):
+        note(f"{gone} recordings of the run are not there any more, or cannot be read")
 
 
 def _describe_data(
@@ -167,6 +181,7 @@ def _describe_data(
     n_valid, valid = int(recordings["is_valid"].sum()), recordings.loc[recordings["is_valid"], "primary_label"]
     data = {
         "source": str(source),
+        "root": None if dls.source.root is None else str(dls.source.root),
         "columns": {name: str(value) for name, value in (columns or {}).items()},
         "pseudo": None if pseudo is None else str(pseudo),
         "layout": dls.source.layout,

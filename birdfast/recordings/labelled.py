@@ -132,6 +132,23 @@ def split_both(recordings: pd.DataFrame, recipe: Recipe) -> np.ndarray:
     return is_valid
 
 
+def known_sides(recordings: pd.DataFrame, sides: Mapping[str, bool]) -> np.ndarray:
+    """Which rows validate, bool (n,), as `sides` has it by path; what it does not name trains.
+
+    Raises
+    ------
+    BirdfastError
+        If none of those that validate is there.
+    """
+    known = recordings["path"].map(sides)
+    is_valid = known.eq(True).to_numpy(bool)
+    if not is_valid.any():
+        raise BirdfastError("none of the recordings that validate is there any more: put them back")
+    if new := recordings.loc[known.isna() & ~is_window(recordings), "path"].nunique():
+        note(f"{new} recordings are new since the run began: they train")
+    return is_valid
+
+
 def held_out_soundscapes(paths: Iterable[str], recipe: Recipe) -> np.ndarray:
     """Which rows of soundscapes validate in the recipe's fold, bool (n,)."""
     folds = range(recipe.n_folds)

@@ -72,7 +72,7 @@ class Checkpoints(Callback):
         row["lr"] = float(self.opt.hypers[-1]["lr"])
         self.rows = [r for r in self.rows if r["epoch"] < self.epoch] + [row]
         _replace(self.folder / "history.csv", lambda path: pd.DataFrame(self.rows).to_csv(path, index=False))
-        if row[self.monitor] >= self.state.get("best", -1.0):
+        if row.get(self.monitor, -2.0) >= self.state.get("best", -1.0):  # a learner may have other metrics
             self.state["best"], self.state["best_epoch"] = row[self.monitor], self.epoch
             with _as_validated(self.learn):
                 _replace(self.folder / BEST, lambda path: save_model(path, self.learn.model, None, with_opt=False))
@@ -146,6 +146,8 @@ def epoch_file(folder, which):
     state, _ = read_state(folder)
     if "last" not in state:
         raise BirdfastError(f"{folder} holds no epoch that ended: train into it with fit_recipe(run={str(folder)!r})")
+    if which == "best" and "best_epoch" not in state:
+        raise BirdfastError(f"{folder} has no best epoch: its learner did not measure roc_auc; take the last")
     name, epoch = (state["last"], state["epoch"]) if which == "last" else (BEST, state.get("best_epoch"))
     file = Path(folder) / name
     if not file.exists():

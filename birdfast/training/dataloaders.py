@@ -16,7 +16,7 @@ from birdfast.recipe import epoch_steps, get_recipe, lr_too_low
 from birdfast.recordings.bad_files import BadFiles
 from birdfast.recordings.cache import check_place
 from birdfast.recordings.folds import leak_report
-from birdfast.recordings.labelled import inside_files, is_window, site_of, split_both, with_windows
+from birdfast.recordings.labelled import is_window, known_sides, site_of, split_both, with_windows
 from birdfast.recordings.labels import check_labels, sampling_weights
 from birdfast.recordings.no_call import with_no_call
 from birdfast.recordings.tables import read_source
@@ -41,6 +41,7 @@ def bird_dls(
     cache=None,
     cache_dir=None,
     pseudo=None,
+    sides=None,
     **knobs,
 ):
     """DataLoaders for a folder, a csv, a table or a :class:`~birdfast.recordings.tables.Source`.
@@ -51,6 +52,7 @@ def bird_dls(
     `cache="spectrogram"` keeps spectrograms, which is faster and an approximation (docs/speed.md).
     `pseudo` is a Parquet or table of soft labels (`path, start_time, end_time`, a column a class; relative paths begin at
     the source's folder; rows whose `fold` is the recipe's are held out), from which the recipe's `pseudo_mix` draws.
+    `sides` (path to whether it validates) stands for the split of a run that goes on; what it does not name trains.
     The dls carry `recipe`, `source`, `clips`, `pools`, `leaks`, `n_files`, `bad_files` and, for distillation, `teacher`.
     """
     recipe = get_recipe(recipe, **knobs)
@@ -67,8 +69,10 @@ def bird_dls(
     pseudo = read_pseudo(pseudo, source, recipe)
     table = with_windows(source) if recipe.hears_soundscapes else source.recordings
     bad_files = BadFiles() if bad_files is None else bad_files
-    recordings = inside_files(readable(table, recipe, bad_files))
-    is_valid = split_both(recordings, recipe)
+    recordings = readable(table, recipe, bad_files)
+    is_valid = split_both(recordings, recipe) if sides is None else known_sides(recordings, sides)
+    if recipe.hears_soundscapes:
+        _check_windows(table, recordings, is_valid)
     if pseudo is not None:
         pseudo = not_validated(pseudo, recordings, is_valid, recipe.soundscape_group)
     clips = clips_table(recordings, is_valid, recipe)
@@ -179,6 +183,18 @@ def _check_train(train, recipe):
         )
 
 
+def _check_windows(table, recordings, is_valid):
+    "Labelled windows of soundscapes that the recipe wants must be there to train on"
+    windows = is_window(recordings)
+    if not (windows & ~is_valid).any():
+        n = int(is_window(table).sum())
+        raise BirdfastError(
+            f"no labelled window of a soundscape is left to train on: of {n}, {n - windows.sum()} lie in soundscapes that "
+            f"cannot be read, and {(windows & is_valid).sum()} validate. Put the soundscapes in their place, take another "
+            "fold, or set soundscape_share and soundscape_mix to 0"
+        )
+
+
 def _check_rate(recordings, recipe):
     "A front end that looks above what the recordings hold sees only silence there"
     low = recordings["sample_rate"] < 2 * recipe.fmax
@@ -204,7 +220,7 @@ def _introduce(dls, recordings, is_valid):
     if not dls.leaks.known:
         named = "name the column of recordists (author), or another whose equal values belong together (group)"
         note("a csv with a column author can tell" if source.layout == "folder per class" else named)
-    _note_steps(len(recordings) - n_valid, dls.recipe)
+    _note_steps(int((~dls.clips["is_valid"]).sum()), dls.recipe)
     if lr_too_low(dls.recipe.lr, len(recordings)):
         note(
             f"lr={dls.recipe.lr:g} suits tens of thousands of recordings, not {len(recordings)}: "

@@ -3,6 +3,7 @@
 import importlib
 import time
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -68,13 +69,16 @@ class BirdLearner(Learner):
     def fit_recipe(self, epochs=None, *, run=None, resume=False, cbs=None):
         """Train by the recipe's schedule; with a folder `run`, keep checkpoints and history there.
 
-        `resume` goes on where the run in that folder stopped; with more `epochs`, a finished run goes on to them.
+        `resume` goes on where the run in that folder stopped, on the same data; with more `epochs`, a finished run goes on
+        to them. Without it a folder that holds a run is an error.
         """
         recipe = self.recipe
         epochs = epochs or recipe.epochs
         state, history = read_state(run) if run and resume else ({}, [])
         if resume and not run:
             raise BirdfastError("resume=True needs the folder of the run: fit_recipe(run='runs/first', resume=True)")
+        if run and not resume and read_state(run)[0]:
+            raise BirdfastError(f"{run} already holds a run: go on with it by resume=True, or give another folder")
         start = state.get("epoch", -1) + 1
         check_epochs(run, start, epochs)
         if start == epochs:
@@ -130,7 +134,12 @@ class BirdLearner(Learner):
         "fastai's, over the rates that come into question for a pretrained backbone, suggesting the `edge` and its own `valley`"
         # fastai puts the weights aside in model_dir, and leaves that folder behind
         with TemporaryDirectory() as folder, contextmanager(replacing_yield)(self, "model_dir", folder):
-            return super().lr_find(start_lr, end_lr, num_it, suggest_funcs=suggest_funcs, **kwargs)
+            kept = deepcopy(self.distill.state()) if hasattr(self, "distill") else None  # trained beside the model
+            try:
+                return super().lr_find(start_lr, end_lr, num_it, suggest_funcs=suggest_funcs, **kwargs)
+            finally:
+                if kept is not None:
+                    self.distill.load_state(kept)
 
     def find_lr(self):
         'The recipe\'s learning rate; for "auto", what lr_find suggests with the mixing off, whose noise hides the curve'
@@ -165,12 +174,28 @@ class BirdLearner(Learner):
         return list(self.dls.vocab)[: -1 if self.recipe.no_call else None]
 
     def probabilities(self, paths, step=None):
-        "Probabilities of every scored window of files or of a folder, a DataFrame indexed (path, start_time, end_time)"
+        """Probabilities of every scored window of files or of a folder, a DataFrame indexed (path, start_time, end_time).
+
+        A file that cannot be read is an error.
+        """
         windows = windows_of(paths, self.recipe.scored, step)
-        with self.no_bar(), self.no_logging():
+        with self.no_bar(), self.no_logging(), self._readers_without("bad_files"):
             values = self.get_preds(dl=self.dls.test_dl(windows, bs=2 * self.recipe.batch_size, num_workers=0))[0]
         index = pd.MultiIndex.from_frame(windows[["path", "start_time", "end_time"]])
         return pd.DataFrame(values.numpy()[:, : len(self.classes)], index=index, columns=self.classes)
+
+    @contextmanager
+    def _readers_without(self, *names):
+        "The readers of clips without what they have of the run; without its list of bad files, a bad file is an error"
+        readers = {id(t): t for dl in self.dls.loaders for t in dl.after_item.fs if isinstance(t, ReadClip)}.values()
+        kept = [{name: getattr(reader, name) for name in names} for reader in readers]
+        try:
+            for reader in readers:
+                vars(reader).update(dict.fromkeys(names))
+            yield
+        finally:
+            for reader, mine in zip(readers, kept):
+                vars(reader).update(mine)
 
     def predict(self, item):
         "(label, index, probabilities) of one recording: its windows averaged"
@@ -224,20 +249,14 @@ class BirdLearner(Learner):
 
     def export(self, fname="export.pkl", **kwargs):
         "fastai's pickle, for `load_learner`; `save_bundle` writes the safe format"
-        readers = [t for dl in self.dls.loaders for t in dl.after_item.fs if isinstance(t, ReadClip)]
-        kept = [(t.bad_files, t.store, t.teacher) for t in readers]
         adders = [t for dl in self.dls.loaders for t in dl.after_item.fs if isinstance(t, AddWindow)]
         pools = [t.pools for t in adders]
         try:
             for adder in adders:
                 adder.pools = []
-            for reader in readers:
-                # The list and the cache of this run are of no use elsewhere: there, a broken file raises.
-                reader.bad_files, reader.store, reader.teacher = None, None, None
-            super().export(fname, **kwargs)
+            with self._readers_without("bad_files", "store", "teacher"):  # of no use elsewhere
+                super().export(fname, **kwargs)
         finally:
-            for reader, (bad_files, store, teacher) in zip(readers, kept):
-                reader.bad_files, reader.store, reader.teacher = bad_files, store, teacher
             for adder, its in zip(adders, pools):
                 adder.pools = its
 
@@ -281,7 +300,7 @@ def bird_learner(
     `compile` has torch.compile make kernels of the model, which takes minutes and pays in long runs on a GPU, not on CPU.
     """
     changes = {name: value for name, value in (("backbone", backbone), ("weights", weights)) if value is not None}
-    recipe = dls.recipe = dls.recipe.with_(**changes)
+    recipe = dls.recipe.with_(**changes)
     cbs = [ChannelsLast(), *(cbs or []), *_recipe_callbacks(recipe)]  # the first: twice as fast on CPU
     if recipe.lr == "backbone":
         rate, family = backbone_lr(recipe.backbone), defaults_of(recipe.backbone)

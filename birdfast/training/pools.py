@@ -116,6 +116,8 @@ def read_pseudo(pseudo, source, recipe):
     if pseudo is None:
         return None
     table = pseudo if isinstance(pseudo, pd.DataFrame) else _read(Path(pseudo))
+    if "path" in table.index.names:
+        table = table.reset_index()  # as a Predictor gives it
     if missing := [name for name in [*INDEX, *source.classes] if name not in table]:
         raise BirdfastError(
             f"the pseudo-labels lack {len(missing)} columns, the first {missing[0]!r}: are they of these classes?"

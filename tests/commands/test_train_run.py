@@ -1,9 +1,13 @@
 """What `birdfast train` leaves behind."""
 
+import shutil
+
+import pandas as pd
 import pytest
 import torch
 
 from birdfast.commands.train import BUNDLE, train_run
+from birdfast.errors import BirdfastError
 from birdfast.inference.bundle import load_bundle
 
 
@@ -16,3 +20,37 @@ def test_the_average_is_exported(tiny_birds, tiny_recipe, tmp_path, knobs):
     assert all(torch.equal(shipped[name], tensor) for name, tensor in average.items())
     raw = torch.load(run / "last_0001.pth", weights_only=False)["model"]
     assert not torch.equal(shipped["head.2.weight"], raw["head.2.weight"])
+
+
+def test_a_run_that_goes_on_keeps_its_sides(tiny_birds, tiny_recipe, tmp_path, capsys):
+    birds, run, options = tmp_path / "birds", tmp_path / "run", {"num_workers": 0, "device": "cpu"}
+    shutil.copytree(tiny_birds, birds)
+    train_run(birds, tiny_recipe, run, **options)
+    before = pd.read_csv(run / "split.csv").set_index("path")["is_valid"]
+    moved = birds.rename(tmp_path / "moved")
+    for name in ("new0.wav", "new1.wav", "new2.wav"):
+        shutil.copy(moved / "species1/3.wav", moved / "species0" / name)
+    (moved / "species2/9.wav").unlink()
+    train_run(moved, tiny_recipe.with_(epochs=3), run, resume=True, **options)
+    after = pd.read_csv(run / "split.csv").set_index("path")["is_valid"]
+    before.index = before.index.str.replace(str(birds), str(moved))
+    assert after[before.index.intersection(after.index)].equals(before[before.index.intersection(after.index)])
+    assert not after[~after.index.isin(before.index)].any() and len(after) == 32
+    said = capsys.readouterr().err
+    assert "3 recordings are new since the run began: they train" in said
+    assert "1 recordings of the run are not there any more" in said
+
+
+def test_a_run_goes_on_once_its_files_are_mended(tiny_birds, tiny_recipe, tmp_path):
+    birds, run, options = tmp_path / "birds", tmp_path / "run", {"num_workers": 0, "device": "cpu"}
+    shutil.copytree(tiny_birds, birds)
+    train_run(birds, tiny_recipe, run, **options)
+    again = [birds, tiny_recipe.with_(epochs=3), run]
+    sound = {path: path.read_bytes() for path in sorted(birds.glob("species1/*.wav"))[:3]}
+    for path in sound:
+        path.write_bytes(b"")
+    with pytest.raises(BirdfastError, match="3 of 30 recordings cannot be used"):
+        train_run(*again, resume=True, **options)
+    for path, content in sound.items():
+        path.write_bytes(content)
+    assert train_run(*again, resume=True, **options)["epochs"] == 3

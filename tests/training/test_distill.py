@@ -195,6 +195,13 @@ def test_a_run_goes_on_with_its_projection(tiny_birds, tiny_recipe, embeddings, 
     assert torch.equal(whole.distill.projection.weight, resumed.distill.projection.weight)
 
 
+def test_lr_find_leaves_the_projection_as_it_was(tiny_birds, tiny_recipe, embeddings):
+    learn = learner(tiny_birds, tiny_recipe.with_(distill=str(embeddings)))
+    before = learn.distill.projection.weight.clone()
+    learn.lr_find(show_plot=False, num_it=10)
+    assert torch.equal(learn.distill.projection.weight, before)
+
+
 def test_the_projection_is_not_exported(tiny_birds, tiny_recipe, embeddings, tmp_path):
     from birdfast.inference.bundle import load_bundle, save_bundle
 

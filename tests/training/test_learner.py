@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import torch
 from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.mixup import MixUp as FastaiMixUp
@@ -243,6 +244,38 @@ def test_a_finished_run_says_how_to_go_on_and_does_not_go_back(tiny_birds, tiny_
         learn.fit_recipe(1, run=tmp_path, resume=True)
 
 
+def test_a_run_is_not_written_over(tiny_birds, tiny_recipe, tmp_path):
+    learn = learner(tiny_birds, tiny_recipe)
+    learn.fit_recipe(run=tmp_path)
+    with pytest.raises(BirdfastError, match="already holds a run: go on with it by resume=True"):
+        learn.fit_recipe(1, run=tmp_path)
+    assert pd.read_csv(tmp_path / "history.csv")["epoch"].tolist() == [0, 1]
+
+
+def test_a_run_with_other_metrics_keeps_its_last_weights(tiny_birds, tiny_recipe, tmp_path):
+    learn = learner(tiny_birds, tiny_recipe, metrics=[])
+    learn.fit_recipe(run=tmp_path)
+    assert learn.load_epoch("last", tmp_path) == 1
+    with pytest.raises(BirdfastError, match="has no best epoch"):
+        learn.load_epoch("best", tmp_path)
+
+
+def test_a_backbone_of_one_learner_is_not_the_next_ones(tiny_birds, tiny_recipe):
+    dls = bird_dls(tiny_birds, tiny_recipe, num_workers=0, device="cpu")
+    other = bird_learner(dls, backbone="test_resnet")
+    assert (other.recipe.backbone, bird_learner(dls).recipe.backbone) == ("test_resnet", "test_efficientnet")
+
+
+def test_what_cannot_be_read_has_no_probabilities(tiny_birds, tiny_recipe, tmp_path):
+    learn = learner(tiny_birds, tiny_recipe)
+    soundfile.write(tmp_path / "nan.wav", np.full(16000, np.nan, np.float32), 8000, subtype="FLOAT")
+    for ask in (learn.predict, learn.probabilities):
+        with pytest.raises(BirdfastError, match="nan.wav"):
+            ask(tmp_path / "nan.wav")
+    assert len(learn.dls.bad_files) == 0
+    assert learn.dls.valid.after_item.bad_files is learn.dls.bad_files
+
+
 def test_the_weights_of_the_best_epoch_or_of_the_last(tiny_birds, tiny_recipe, tmp_path):
     from birdfast.training.checkpoint import Checkpoints
 
@@ -321,7 +354,7 @@ def test_files_that_break_while_training_are_listed_and_stop_the_run_when_many(t
             learn.fit_recipe(1)
             assert dls.bad_files.table()["path"].tolist() == [str(tmp_path / "nan.wav")]
     learn.dls.recipe = learn.dls.recipe.with_(max_bad=0.0)
-    with pytest.raises(BirdfastError, match=r"1 of 31 recordings cannot be read"):
+    with pytest.raises(BirdfastError, match=r"1 of 31 recordings cannot be used"):
         learn.fit_recipe(1)
 
 

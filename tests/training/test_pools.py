@@ -373,9 +373,23 @@ def test_unreadable_files_are_a_share_of_files_not_of_windows(source, plain, tmp
     rows = source.soundscapes[:2].assign(path=str(next(tmp_path.iterdir())))
     broken = Source(**{**vars(source), "soundscapes": pd.concat([source.soundscapes, rows], ignore_index=True)})
     recipe = plain.with_(soundscape_mix=0.5, max_bad=0.026)
-    with pytest.raises(BirdfastError, match="1 of 37 recordings cannot be read"):  # of 50 rows
+    with pytest.raises(BirdfastError, match="1 of 37 recordings cannot be used"):  # of 50 rows
         bird_dls(broken, recipe, device="cpu")
     stop = StopOnBadFiles()
     stop.learn = bird_learner(bird_dls(broken, recipe.with_(max_bad=0.03), device="cpu"))
     stop.before_fit()
     assert stop.n_files == 37
+
+
+@pytest.mark.parametrize("knobs", [{"soundscape_mix": 0.5}, {"soundscape_share": 0.25}])
+def test_no_labelled_window_to_train_on_is_an_error(source, plain, knobs, tmp_path):
+    gone = source.soundscapes.assign(path=[str(tmp_path / Path(path).name) for path in source.soundscapes["path"]])
+    missing = Source(**{**vars(source), "soundscapes": gone})
+    with pytest.raises(BirdfastError, match=r"no labelled window .*: of 18, 18 lie in soundscapes that cannot be read"):
+        bird_dls(missing, plain, max_bad=0.5, num_workers=0, device="cpu", **knobs)
+
+
+def test_pseudo_labels_may_come_as_a_predictor_gives_them(source, plain, pseudo):
+    table = pseudo.set_index(["path", "start_time", "end_time"])
+    dls = bird_dls(source, plain, pseudo=table, pseudo_mix=1.0, num_workers=0, device="cpu")
+    assert len(dls.pools[0]) == len(pseudo)
