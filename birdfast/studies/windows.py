@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,8 +11,10 @@ import pandas as pd
 
 from birdfast.errors import BirdfastError
 from birdfast.evaluation.report import INDEX, join_truth, joined_rows
+from birdfast.inference.jobs import Job, find_recordings, read_durations
+from birdfast.inference.postprocess import PostProcess
 from birdfast.notes import note
-from birdfast.recordings.audio import read_headers, window_starts
+from birdfast.recordings.audio import window_starts
 
 
 class Sides(NamedTuple):
@@ -47,36 +49,50 @@ class Truth:
         return pd.DataFrame(values, index=table.index, columns=table.columns)
 
 
-def window_scores(predictor: Any, truth: Truth, **options: Any) -> Sides:
-    """Let the model score the windows of the truth, whatever length it hears; `options` are those of its predict."""
+def window_scores(predictor: Any, truth: Truth, *, post: PostProcess | None = None, progress: bool = True) -> Sides:
+    """Let the model score the windows of the truth as :meth:`Predictor.submission` scores its rows.
+
+    A complete truth names the windows that are scored, and that `post` acts on; of another one it is all windows of its
+    recordings. A model that hears longer or shorter ones is given that around the middle of each.
+    """
     table = truth.multi_hot(predictor.classes)
-    paths = table.index.unique("path").tolist()
     length = float(np.median(table.index.get_level_values("end_time") - table.index.get_level_values("start_time")))
-    same = _equal(length, predictor.window)
-    scores = predictor.predict(paths, **options) if same else _around(predictor, paths, length, options)
-    return join(scores, table, truth)
+    paths = find_recordings(table.index.unique("path").tolist())
+    durations, broken = read_durations(paths, workers=predictor.workers)
+    windows = table.index.to_frame(index=False) if truth.complete else _all_windows(durations, length)
+    windows = windows[windows["path"].isin(durations)]
+    wanted = pd.DataFrame({"path": windows["path"], "start": _starts(windows, durations, length, predictor.window)})
+    of_path = {str(path): np.unique(group) for path, group in wanted.groupby("path", sort=False)["start"]}
+    jobs = [Job(path, durations[path], starts) for path, starts in of_path.items()]
+    scores = predictor._score(jobs, broken, post=post, progress=progress, max_bad=None)
+    keys = pd.MultiIndex.from_tuples([(job.path, start) for job in jobs for start in job.starts])
+    places = keys.get_indexer(pd.MultiIndex.from_frame(wanted))
+    scored = pd.DataFrame(scores[places], index=pd.MultiIndex.from_frame(windows[INDEX]), columns=predictor.classes)
+    return join(scored[~scored.index.isin(predictor.errors["path"], level="path")], table, truth)
 
 
-def _equal(a: float, b: float) -> bool:
-    return abs(a - b) < 1e-6
+def _all_windows(durations: Mapping[str, float], length: float) -> pd.DataFrame:
+    """``path, start_time, end_time`` of the windows of `length` s that follow each other in each recording."""
+    rows = [(path, start) for path, d in durations.items() for start in window_starts(d, window=length)]
+    table = pd.DataFrame(rows, columns=INDEX[:2])
+    return table.assign(end_time=table["start_time"] + length)
 
 
-def _around(predictor: Any, paths: list[str], length: float, options: dict[str, Any]) -> pd.DataFrame:
-    """Scores of windows of `length` s by a model that hears longer or shorter ones: that whose middle is nearest."""
-    duration = predictor.window
-    note(f"the model hears {duration:g} s: each {length:g} s of the truth is scored by the window around its middle")
-    dense = predictor.predict(paths, step=length / 2, **options)
-    durations = read_headers(paths).set_index("path")["duration"]
-    parts, keys = [], []
-    for path, group in dense.groupby(level="path", sort=False):
-        middles = group.index.get_level_values("start_time").to_numpy() + duration / 2
-        starts = window_starts(durations[path], window=length)
-        nearest = np.abs(middles[None, :] - (starts + length / 2)[:, None]).argmin(axis=1)
-        parts.append(group.to_numpy()[nearest])
-        keys += [(path, start, start + length) for start in starts]
-    return pd.DataFrame(
-        np.concatenate(parts), index=pd.MultiIndex.from_tuples(keys, names=INDEX), columns=dense.columns
-    )
+def _starts(windows: pd.DataFrame, durations: Mapping[str, float], length: float, window: float) -> np.ndarray:
+    """Where the model's `window` begins for each of the `windows`, which last `length` s; as in a submission.
+
+    One that begins beyond its file's end is the file's last. The model's longer or shorter one stays within the file.
+    """
+    last = {path: window_starts(duration, window=length)[-1] for path, duration in durations.items()}
+    asked, lasts = windows["start_time"].to_numpy(), windows["path"].map(last).to_numpy()
+    if n := int((asked > lasts).sum()):
+        note(f"{n} rows of the truth lie beyond their file's end: they hold the scores of its last window")
+    starts = np.clip(asked, 0, lasts)
+    if abs(length - window) < 1e-6:
+        return starts
+    note(f"the model hears {window:g} s: each {length:g} s of the truth is scored by the window around its middle")
+    end = windows["path"].map(durations).to_numpy()
+    return np.clip(starts + (length - window) / 2, 0, np.maximum(end - window, 0))
 
 
 def join(scores: pd.DataFrame, table: pd.DataFrame, truth: Truth) -> Sides:

@@ -252,6 +252,31 @@ def test_a_model_of_other_window_length_is_scored_around_the_middle(bundle, bird
     assert "the model hears 10 s" in capsys.readouterr().err
 
 
+SWITCHES = {"none": {}, "smooth": {"smooth": (0.2, 0.6, 0.2)}, "file_top": {"file_top": 1}, "shift": {"shift": 2.5}}
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+@pytest.mark.parametrize("seconds", [3.0, 5.0, 10.0])
+def test_a_model_scores_as_its_submission_does(bundle, birdclef, tmp_path, rng, capsys, seconds, switch):
+    """Also where the truth leaves out a window, and where a file ends within one or before it."""
+    from birdfast.inference.postprocess import PostProcess
+    from birdfast.inference.predictor import Predictor
+
+    model = trained_with(bundle, tmp_path / "model.safetensors", duration=seconds)
+    write(birdclef / "test_soundscapes" / f"{STEMS[0]}.ogg", 13, rng)
+    solution = pd.read_csv(birdclef / "solution.csv").drop(index=5)
+    solution.to_csv(birdclef / "solution.csv", index=False)
+    post = PostProcess(**SWITCHES[switch])
+    Predictor(model).submission(
+        birdclef / "test_soundscapes", birdclef / "solution.csv", tmp_path / "submission.csv", post=post
+    )
+    mine, handed_in = evaluate(model, birdclef, post=post), evaluate(tmp_path / "submission.csv", birdclef)
+    np.testing.assert_array_equal(mine.targets, handed_in.targets)
+    np.testing.assert_allclose(mine.probabilities, handed_in.probabilities, atol=1e-6)
+    assert len(np.unique(mine.probabilities[:, 0])) > 4
+    assert "1 rows of the truth lie beyond their file's end" in capsys.readouterr().err
+
+
 def test_recordings_when_a_csv_is_given(bundle, birdclef):
     result = evaluate(bundle, birdclef / "train.csv", columns={"audio_root": str(birdclef / "train_audio")})
     assert "all 2 recordings" in result.what
