@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from numbers import Integral
 from pathlib import Path
@@ -160,7 +160,8 @@ def train_folds(
     recipe, knobs
         As for ``bird_dls``; the recipe's own `fold` does not matter.
     folds
-        The one to train, or several; all there are, unless given. More of them may be added by a later call.
+        The one to train, or several; all there are, unless given. More of them may be added by a later call, whose
+        study, tables and scores are of all that are trained then.
     pseudo
         Pseudo-labels to mix in, see ``bird_dls``.
 
@@ -288,8 +289,9 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
         table.to_parquet(temporary, index=False)
 
 
-def _finish(folds: Folds) -> Folds:
-    """Write what all folds have to say together."""
+def _finish(study: Folds) -> Folds:
+    """The study of all folds that are trained, also by earlier calls; writes what they have to say together."""
+    folds = replace(study, folds=sorted(int(file.parent.name[4:]) for file in study.out.glob(f"fold*/{PREDICTIONS}")))
     write_table(folds.predictions, folds.out / PREDICTIONS)
     write_table(folds.truth, folds.out / TRUTH)
     each = {f"fold{k}": Folds(folds.out, folds.recipe, folds.classes, [k]).scores["roc_auc"] for k in folds.folds}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
@@ -245,7 +245,10 @@ class _Study:
         return self.out / f"round{number}"
 
     def _train(self, number: int, recipe: Recipe, **pseudo: Any) -> Folds:
-        return train_folds(self.source, recipe, self._folder(number), self.numbers, **pseudo, **self.options)
+        study = train_folds(self.source, recipe, self._folder(number), self.numbers, **pseudo, **self.options)
+        return replace(
+            study, folds=self.numbers
+        )  # rounds are compared over the same rows, whatever earlier calls trained
 
     def _labels(self, number: int, teacher: Folds) -> pd.DataFrame:
         """The soft labels of a round, made once."""

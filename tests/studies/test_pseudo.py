@@ -136,6 +136,13 @@ def test_labels_are_found_where_the_data_have_moved_to(source, recipe, tmp_path,
         assert {Path(path).parent for path in dls.pools[0].windows[0]} == {second.root}
 
 
+def test_rounds_are_scored_over_the_folds_that_are_asked_for(source, recipe, tmp_path, monkeypatch):
+    """A round that an earlier call gave more folds would be compared over other recordings."""
+    all_there = folds_module.Folds(tmp_path, recipe, source.classes, [0, 1, 2])
+    monkeypatch.setattr(module, "train_folds", lambda *args, **options: all_there)
+    assert module._Study(tmp_path, source, recipe, [], [0, 1], {})._train(0, recipe).folds == [0, 1]
+
+
 def test_no_site_that_validates_is_trained_on_by_pseudo_labels(study, source, recipe):
     table = labels_of(study)
     for fold in (0, 1):

@@ -66,9 +66,11 @@ def test_a_finished_fold_is_not_trained_again_and_a_missing_one_is(trained, tiny
     (trained.out / "fold1" / "predictions.parquet").unlink()
     again = train_folds(tiny_birds, recipe, trained.out, [1], device="cpu")
     assert calls == [1]
-    assert again.folds == [1]
-    pd.testing.assert_frame_equal(again.predictions, trained.predictions.query("fold == 1").reset_index(drop=True))
-    train_folds(tiny_birds, recipe, trained.out, device="cpu")  # the tables of all, for the tests beside this one
+    assert again.folds == [0, 1, 2]
+    for name, expected in (("predictions", trained.predictions), ("truth", trained.truth)):
+        pd.testing.assert_frame_equal(getattr(again, name), expected)
+        pd.testing.assert_frame_equal(pd.read_parquet(trained.out / f"{name}.parquet"), expected)
+    assert json.loads((trained.out / "scores.json").read_text())["roc_auc"].keys() == {"fold0", "fold1", "fold2"}
 
 
 def test_another_recipe_and_other_rows_are_refused(trained, tiny_birds, tiny_table, recipe):
