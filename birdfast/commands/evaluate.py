@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from birdfast.commands.heard import held_out, recipes_of
+from birdfast.commands.heard import heard_recordings, held_out, recipes_of
 from birdfast.commands.models import find_predictor
 from birdfast.commands.tables import save_plot, write_tables
 from birdfast.commands.truth import ANNOTATED, annotated_truth, read_truth, scores_against
@@ -135,7 +135,9 @@ def evaluate(
     truth
         A csv of soundscape labels, or a solution, for the soundscapes in `source`.
     fold
-        Score the recordings of this fold alone, by the split of the model's recipe.
+        Score the recordings of this fold alone, by the split of the model's recipe; of several, the first one's. What
+        was scored says how many of them were trained on, by what the runs or studies wrote beside the models, else by
+        their recipes.
     post
         As for :meth:`~birdfast.inference.predictor.Predictor.predict`; nothing for a csv.
 
@@ -163,7 +165,7 @@ def evaluate(
     if known is not None:
         what, sides = known.what, window_scores(predictor, known, post=post)
     else:
-        what, sides = _score_source(predictor, read_source(source, **(columns or {})), fold, post)
+        what, sides = _score_source(predictor, models, read_source(source, **(columns or {})), fold, post)
     stored = predictor.extra.get("calibration")
     calibration = Calibration.from_dict(stored) if isinstance(stored, dict) else None
     counts = _counts(predictor.extra, sides.classes)
@@ -178,9 +180,11 @@ def _counts(extra: Mapping[str, Any], classes: list[str]) -> dict[str, int] | No
     return {name: int(counts.get(name, 0)) for name in classes} if isinstance(counts, dict) else None
 
 
-def _score_source(predictor: Any, source: Source, fold: int | None, post: PostProcess | None) -> tuple[str, Sides]:
+def _score_source(
+    predictor: Any, models: Sequence[Any], source: Source, fold: int | None, post: PostProcess | None
+) -> tuple[str, Sides]:
     """What was scored, and the scores: of annotated recordings window by window, of others recording by recording."""
-    what, recordings = _recordings(source, predictor.recipe, fold)
+    what, recordings = _recordings(source, predictor, models, fold)
     if source.layout not in ANNOTATED:
         return what, _score_recordings(predictor, recordings, post)
     _check_known(recordings["primary_label"], predictor.classes)
@@ -196,9 +200,10 @@ def _check_known(labels: pd.Series, classes: list[str]) -> None:
         )
 
 
-def _recordings(source: Source, recipe: Recipe, fold: int | None) -> tuple[str, pd.DataFrame]:
+def _recordings(source: Source, predictor: Any, models: Sequence[Any], fold: int | None) -> tuple[str, pd.DataFrame]:
     """The recordings to score, and what to call them."""
     recordings, rows = source.recordings, "annotations" if source.layout in ANNOTATED else "recordings"
+    recipe = predictor.recipe
     if fold is None:
         what = f"all {len(recordings)} {rows} of {source.root or source.layout}"
         return f"{what}, including any the model was trained on (--fold K scores a held-out fold only)", recordings
@@ -208,9 +213,18 @@ def _recordings(source: Source, recipe: Recipe, fold: int | None) -> tuple[str, 
         )
     # Training leaves out what it cannot read before it splits.
     recordings = recordings[read_headers(recordings["path"])["error"].isna().to_numpy()].reset_index(drop=True)
-    held_out = recordings[split(recordings, n_folds=recipe.n_folds, fold=fold, group=recipe.group, seed=recipe.seed)]
-    whose = "which the model held out" if fold == recipe.fold else f"which the model, holding out {recipe.fold}, knows"
-    return f"{len(held_out)} {rows} of fold {fold} of {source.root or source.layout}, {whose}", held_out
+    mine = split(recordings, n_folds=recipe.n_folds, fold=fold, group=recipe.group, seed=recipe.seed)
+    heard, sure = heard_recordings(recordings, models, predictor.engine, source.root)
+    what = f"{mine.sum()} {rows} of fold {fold} of {source.root or source.layout}, {_whose(heard[mine], sure)}"
+    return what, recordings[mine]
+
+
+def _whose(heard: np.ndarray, sure: bool) -> str:
+    """How far the model knows what it is scored on, of which it has `heard` some, bool (n,)."""
+    if not heard.any():
+        return "which the model held out" + ("" if sure else " if it was trained on these recordings and columns")
+    of = "all" if heard.all() else f"{heard.sum()}"
+    return f"on {of} of which the model was trained{'' if sure else ', by its recipe'}: the figures are too good"
 
 
 def _score_recordings(predictor: Any, recordings: pd.DataFrame, post: PostProcess | None = None) -> Sides:

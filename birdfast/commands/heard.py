@@ -1,19 +1,29 @@
-"""Which labelled soundscapes a model was trained on, as its recipe tells: they do not judge it."""
+"""What a model was trained on, as the folder it lies in tells, or its recipe: that does not judge it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from birdfast.commands.models import find_bundle
 from birdfast.errors import BirdfastError
 from birdfast.inference.ensemble_engine import EnsembleEngine
 from birdfast.recipe import Recipe
 from birdfast.recordings.audio import read_headers
+from birdfast.recordings.folds import assign_folds
 from birdfast.recordings.labelled import held_out_soundscapes, inside_files, of_soundscapes, with_windows
 from birdfast.recordings.no_call import with_no_call
 from birdfast.recordings.source import Source
+from birdfast.studies.folds import HEARD
+from birdfast.studies.key import below
 from birdfast.studies.windows import Truth
+
+SPLIT = "split.csv"  # in the folder of a run: the recordings it was trained and validated on
 
 
 def recipes_of(engine: Any) -> list[Recipe]:
@@ -58,3 +68,44 @@ def heard_soundscapes(source: Source, recipe: Recipe) -> set[str]:
     good = headers["error"].isna().to_numpy()  # training leaves the others out before it splits
     rows = inside_files(rows.assign(duration=headers["duration"].to_numpy())[good].reset_index(drop=True))
     return set(rows.loc[~held_out_soundscapes(rows["path"], recipe), "path"]) if len(rows) else set()
+
+
+def heard_recordings(
+    recordings: pd.DataFrame, models: Sequence[Any], engine: Any, root: Path | None
+) -> tuple[np.ndarray, bool]:
+    """Which of a source's `recordings` any of the `models` was trained on, bool (n,), and whether this is known for sure.
+
+    For sure: written beside each model, by its run or its study. Else as a training by its recipe would split them.
+    """
+    members = engine.members if isinstance(engine, EnsembleEngine) else [engine]
+    given = [each for model in models for each in getattr(model, "models", [model])]
+    heard, sure = np.zeros(len(recordings), bool), True
+    for member, model in zip(members, given if len(given) == len(members) else [None] * len(members), strict=True):
+        recipes = recipes_of(member)
+        written = _written(model, recordings["path"], root) if len(recipes) == 1 else None
+        sure &= written is not None
+        for mask in [_by_recipe(recordings, recipe) for recipe in recipes] if written is None else [written]:
+            heard |= mask
+    return heard, sure
+
+
+def _by_recipe(recordings: pd.DataFrame, recipe: Recipe) -> np.ndarray:
+    how = {"n_folds": recipe.n_folds, "group": recipe.group, "seed": recipe.seed}
+    return assign_folds(recordings, **how) != recipe.fold  # type: ignore[arg-type]
+
+
+def _written(model: Any, paths: pd.Series, root: Path | None) -> np.ndarray | None:
+    """Which paths the model was trained on, bool (n,), by what lies beside it; None where that names none of them."""
+    if not isinstance(model, (str, Path)):
+        return None
+    folder = find_bundle(model).parent
+    if (folder / SPLIT).is_file():
+        table = pd.read_csv(folder / SPLIT, dtype={"path": str})
+        heard = table.loc[~table["is_valid"], "path"]
+    elif (folder / HEARD).is_file():
+        table = pd.read_parquet(folder / HEARD)
+        heard = table["path"]
+    else:
+        return None
+    names = pd.DataFrame({"path": paths, "below": below(root and root.absolute(), paths)})
+    return names.isin(set(heard)).any(axis=1).to_numpy() if names.isin(set(table["path"])).any(axis=None) else None

@@ -285,6 +285,55 @@ def test_recordings_when_a_csv_is_given(bundle, birdclef):
     assert result.probabilities.shape == (2, 3)
 
 
+@pytest.fixture
+def folded(tmp_path, rng) -> Path:
+    """A csv of eight recordings, four of a species and of a fold."""
+    rows = [(f"{label}{i}.wav", label, i % 2) for label in CLASSES[:2] for i in range(4)]
+    for name, *_ in rows:
+        write(tmp_path / "birds" / name, 6, rng)
+    pd.DataFrame(rows, columns=["file", "label", "fold"]).to_csv(tmp_path / "birds" / "birds.csv", index=False)
+    return tmp_path / "birds" / "birds.csv"
+
+
+def wrote_split(model, folded) -> None:
+    """What the run of the model trained on, beside it."""
+    rows = pd.read_csv(folded)
+    paths = [str(folded.parent / name) for name in rows["file"]]
+    pd.DataFrame({"path": paths, "is_valid": rows["fold"] == 0}).to_csv(model.parent / "split.csv", index=False)
+
+
+HELD_OUT, TOO_GOOD = "which the model held out", "of which the model was trained"
+
+
+def test_a_fold_is_held_out_where_the_run_says_so(bundle, folded, tmp_path):
+    model = trained_with(bundle, tmp_path / "birds.safetensors", n_folds=2)
+    assert evaluate(model, folded, fold=0).what.endswith(
+        f"{HELD_OUT} if it was trained on these recordings and columns"
+    )
+    assert f"on all {TOO_GOOD}, by its recipe: " in evaluate(model, folded, fold=1).what
+    wrote_split(model, folded)
+    assert evaluate(model, folded, fold=0).what == f"4 recordings of fold 0 of {folded.parent}, {HELD_OUT}"
+    other = evaluate(model, folded, fold=0, columns={"fold": "none"})
+    trained = pd.read_csv(tmp_path / "split.csv").query("~is_valid")["path"]
+    n = other.rows["path"].isin(trained).sum()
+    assert 0 < n < 4 and other.what.endswith(f"on {n} {TOO_GOOD}: the figures are too good")
+
+
+def test_a_fold_of_an_ensemble_is_held_out_by_all_members(bundle, folded, tmp_path):
+    models = [trained_with(bundle, tmp_path / f"{k}.safetensors", n_folds=2, fold=k) for k in (0, 1)]
+    for pair in (models, models[::-1]):
+        assert f"on all {TOO_GOOD}, by its recipe" in evaluate(pair, folded, fold=0).what
+    assert HELD_OUT in evaluate([models[0]] * 2, folded, fold=0).what
+
+
+def test_a_run_on_other_files_tells_nothing(bundle, folded, tmp_path, rng):
+    """Where the data were moved, say."""
+    model = trained_with(bundle, tmp_path / "birds.safetensors", n_folds=2)
+    wrote_split(model, folded)
+    moved = folded.parent.rename(tmp_path / "moved") / folded.name
+    assert evaluate(model, moved, fold=0).what.endswith(f"{HELD_OUT} if it was trained on these recordings and columns")
+
+
 def test_windows_belong_to_the_stretch_they_overlap_most():
     starts = np.arange(0, 20, 5.0)
     index = pd.MultiIndex.from_arrays([["a"] * 4, starts, starts + 5], names=["path", "start_time", "end_time"])

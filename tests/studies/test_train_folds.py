@@ -57,6 +57,15 @@ def test_the_folds_are_one_predictor(trained, tiny_birds):
     np.testing.assert_allclose(table, np.mean([a.to_numpy() for a in alone], axis=0), atol=1e-5)
 
 
+def test_evaluate_knows_what_each_fold_has_heard(trained, tiny_birds):
+    from birdfast.commands.evaluate import evaluate
+
+    assert evaluate(trained.bundles[1], tiny_birds, fold=1).what.endswith(", which the model held out")
+    for model in (trained.bundles[0], trained.bundles, trained.ensemble()):
+        what = evaluate(model, tiny_birds, fold=1).what
+        assert what.endswith(", on all of which the model was trained: the figures are too good")
+
+
 def test_a_finished_fold_is_not_trained_again_and_a_missing_one_is(trained, tiny_birds, recipe, monkeypatch):
     calls = []
     real = module._train
