@@ -11,13 +11,14 @@ import pandas as pd
 
 from birdfast.doctor.findings import Finding, Status, first_few
 from birdfast.recipe import Recipe
-from birdfast.recordings.audio import AudioError, read_clip
+from birdfast.recordings.audio import AudioError, open_audio, read_clip
 
 SILENT = 1e-4  # peak to peak of full scale: -80 dB
 CLIPPED_SAMPLE = 0.999
 CLIPPED = 0.01  # share of samples at full scale, as in a tenth of BirdCLEF 2026's soundscapes
 SHORT = 1.0  # s
 FEW = 0.05  # share of files that may differ without a word
+BLOCK = 60.0  # s decoded in one go: what a thread holds in memory, however long the recording
 MOST = 0.5  # share of unusable files from which training is pointless
 
 
@@ -113,13 +114,25 @@ def check_sound(headers: pd.DataFrame, *, sample: int = 200, workers: int = 8) -
 
 def _listen(path: str, sample_rate: int) -> tuple[str, str, str] | None:
     """What is wrong with one recording: path, kind, reason."""
+    low, high, n, n_full = np.inf, -np.inf, 0, 0
     try:
-        waveform = read_clip(path, sample_rate=int(sample_rate))
+        for waveform in _blocks(path, int(sample_rate)):
+            low, high = waveform.min(initial=low), waveform.max(initial=high)
+            n += len(waveform)
+            n_full += int((np.abs(waveform) >= CLIPPED_SAMPLE).sum())
     except AudioError as error:
         return path, "damaged", error.reason
-    if not len(waveform) or np.ptp(waveform) < SILENT:
+    if high - low < SILENT:
         return path, "silent", "it holds no sound at all"
-    clipped = float((np.abs(waveform) >= CLIPPED_SAMPLE).mean())
-    if clipped > CLIPPED:
-        return path, "clipped", f"{clipped:.0%} of its samples are at full scale"
+    if n_full > CLIPPED * n:
+        return path, "clipped", f"{n_full / n:.0%} of its samples are at full scale"
     return None
+
+
+def _blocks(path: str, sample_rate: int) -> Iterator[np.ndarray]:
+    """The waveform ``(time,)`` in blocks; the last is longer by the rest, which alone may be what a header promises too much."""
+    with open_audio(path) as file:
+        n = max(1, int(file.frames / file.samplerate / BLOCK))
+        for k in range(n):
+            length = None if k == n - 1 else BLOCK
+            yield read_clip(path, start_time=k * BLOCK, duration=length, sample_rate=sample_rate, file=file)

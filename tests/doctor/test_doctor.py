@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 import soundfile
 
-from birdfast.doctor import examine
-from birdfast.doctor.sound import check_readable
+from birdfast.doctor import examine, sound
+from birdfast.doctor.sound import check_readable, check_sound
 from birdfast.recipe import Recipe
+from birdfast.recordings.audio import read_headers
 from birdfast.recordings.tables import read_source
 
 RATE = 8000
@@ -76,6 +77,27 @@ def test_every_illness_is_found_and_named(sick, recipe):
     strict = examine(sick, recipe=recipe.with_(max_bad=0.0))
     assert strict["readable"].status == "fail"
     assert not strict.ok
+
+
+def test_long_recordings_are_heard_in_blocks(tmp_path, monkeypatch):
+    """What is wrong with the last seconds is found, and no more than two minutes are held at once."""
+    quiet = np.full(200 * RATE, 0.5, np.float32)
+    parts = {"silent": 0.5, "clipped": 1.0, "damaged": np.nan, "sound": 0.6}
+    for name, value in parts.items():
+        samples = quiet.copy()
+        samples[-5 * RATE :] = value
+        write(tmp_path / f"{name}.wav", samples)
+    soundfile.write(tmp_path / "whole.flac", np.random.default_rng(0).normal(0, 0.1, 200 * RATE), RATE)
+    whole = (tmp_path / "whole.flac").read_bytes()
+    (tmp_path / "cut.flac").write_bytes(whole[: len(whole) * 3 // 4])
+    lengths, read = [], sound.read_clip
+    monkeypatch.setattr(sound, "read_clip", lambda *args, **how: lengths.append(read(*args, **how)) or lengths[-1])
+    found = check_sound(read_headers(sorted(tmp_path.iterdir())))
+    faults = {Path(fault["path"]).stem: (fault["kind"], fault["reason"]) for fault in found.details["faults"]}
+    kinds = {name: kind for name, (kind, _) in faults.items()}
+    assert kinds == {"silent": "silent", "clipped": "clipped", "damaged": "damaged", "cut": "damaged"}
+    assert "2% of its samples" in faults["clipped"][1] and "promises 200.00 s, 14" in faults["cut"][1]
+    assert max(map(len, lengths)) < 120 * RATE and sum(map(len, lengths)) > 3 * 200 * RATE
 
 
 def test_missing_files_are_counted_and_named(tiny_table, recipe):
