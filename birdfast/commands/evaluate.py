@@ -86,12 +86,14 @@ class Evaluation:
         return None if self.rows is None else level_table(self.targets, self.probabilities, self.rows)
 
     def write(self, out: str | Path) -> Path:
-        """index.html, the tables and plots that it shows, and summary.json, into a folder."""
-        from birdfast.commands.page import write_page
+        """index.html, the tables and plots that it shows, and summary.json, into a folder, in place of earlier ones."""
+        from birdfast.commands.page import PLOTS, write_page
         from birdfast.plots import plot_reliability
 
         folder = Path(out)
         folder.mkdir(parents=True, exist_ok=True)
+        for name in (*PLOTS, "levels.csv"):  # of another model, perhaps: not all are written each time
+            (folder / name).unlink(missing_ok=True)
         counts = None if self.train_counts is None else pd.Series(dict(self.train_counts))
         write_tables(folder, self.targets, self.probabilities, self.classes, counts)
         self.per_class.to_csv(folder / "per_class.csv")

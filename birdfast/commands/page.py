@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PAGE = "index.html"
 CLASSES = 400  # rows of the table of classes on the page; the csv holds all
 _SECONDS = 10.0  # of sound in a card, at most
-_PLOTS = {
+PLOTS = {
     "reliability.png": "How often a class is present where the model gives it a probability",
     "worst_pairs.png": "What is taken for what",
     "confusion.png": "The classes that are confused most",
@@ -50,7 +50,7 @@ def write_page(result: Evaluation, folder: Path) -> Path:
         html.text("Plots", tag="h2"),
         *(
             html.picture((folder / n).read_bytes(), form="png", caption=c)
-            for n, c in _PLOTS.items()
+            for n, c in PLOTS.items()
             if (folder / n).exists()
         ),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -56,6 +57,14 @@ def test_without_rows_there_are_no_levels_and_no_sound(result, tmp_path):
     folder = bare.write(tmp_path / "report")
     page = (folder / "index.html").read_text()
     assert "data:audio" not in page and "bootstrap" not in page and not (folder / "levels.csv").exists()
+
+
+def test_a_page_shows_nothing_of_an_earlier_one(result, tmp_path):
+    folder = replace(result, train_counts={"ash": 3, "bee": 1}).write(tmp_path / "report")
+    assert (folder / "per_class.png").exists()
+    Evaluation("x", result.targets, result.probabilities, CLASSES).write(folder)
+    assert "by the number of training recordings" not in (folder / "index.html").read_text()
+    assert not (folder / "per_class.png").exists() and not (folder / "levels.csv").exists()
 
 
 def test_players_are_mp3_where_mp3_knows_the_rate():
