@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -90,6 +91,7 @@ class Evaluation:
         from birdfast.commands.page import PLOTS, write_page
         from birdfast.plots import plot_reliability
 
+        check_out(out)
         folder = Path(out)
         folder.mkdir(parents=True, exist_ok=True)
         for name in (*PLOTS, "levels.csv"):  # of another model, perhaps: not all are written each time
@@ -106,6 +108,16 @@ class Evaluation:
         (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
         write_page(self, folder)
         return folder
+
+
+def check_out(out: str | Path) -> None:
+    """BirdfastError where no folder for a report can be made."""
+    place = Path(out).absolute()
+    there = next(folder for folder in (place, *place.parents) if folder.exists())
+    if not there.is_dir():
+        raise BirdfastError(f"{there} is a file: give a folder for the report with --out")
+    if not os.access(there, os.W_OK):
+        raise BirdfastError(f"you may not write into {there}: give another folder for the report with --out")
 
 
 def evaluate(

@@ -65,6 +65,7 @@ def evaluate(
 
     Example: `birdfast evaluate runs/first data/birdclef --out report`
     """
+    from birdfast.commands.evaluate import check_out
     from birdfast.commands.evaluate import evaluate as judge
     from birdfast.commands.models import read_weights
     from birdfast.commands.post import read_post
@@ -72,6 +73,8 @@ def evaluate(
     *models, source = words
     if not models:
         raise BirdfastError(f"only {source} is named: give a model, then what to score it on")
+    if out:
+        check_out(out)  # before hours of scoring
     columns = read_columns(file, label, author, fold_column, audio_root)
     post = read_post(shift, smooth, smooth_group or (), taxonomy, file_top)
     ensemble = {"blend": blend, "weights": read_weights(weights)}

@@ -128,6 +128,10 @@ MISTAKES = {
     ),
     "no such engine": ("predict {run} {birds} --out {bad}/out --engine spark", r"unknown engine 'spark'"),
     "out of predict is a file": ("predict {run} {birds} --out {bad}/wrong.toml", r"wrong.toml is a file"),
+    "out of evaluate is a file": (
+        "evaluate {bad}/none.safetensors {birds} --out {bad}/wrong.toml/report",
+        r"wrong.toml is a file: give a folder for the report",
+    ),
     "no such species": ("predict {run} {birds} --keep wren", r"none of the 1 names to keep \(wren\) is a class"),
     "a strict list": ("predict {run} {birds} --drop species0,wren --strict", r"1 of 2 names to drop are no classes"),
     "threshold in words": ("predict {run} {birds} --out {bad}/out --threshold often", r"--threshold takes a number"),
