@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +25,7 @@ from birdfast.studies.folds import HEARD
 from birdfast.studies.key import below
 from birdfast.studies.windows import Truth
 
-SPLIT = "split.csv"  # in the folder of a run: the recordings it was trained and validated on
+DATA, SPLIT = "data.json", "split.csv"  # in the folder of a run: its source, and on which side each recording was
 
 
 def recipes_of(engine: Any) -> list[Recipe]:
@@ -99,13 +101,24 @@ def _written(model: Any, paths: pd.Series, root: Path | None) -> np.ndarray | No
     if not isinstance(model, (str, Path)):
         return None
     folder = find_bundle(model).parent
-    if (folder / SPLIT).is_file():
-        table = pd.read_csv(folder / SPLIT, dtype={"path": str})
-        heard = table.loc[~table["is_valid"], "path"]
-    elif (folder / HEARD).is_file():
-        table = pd.read_parquet(folder / HEARD)
-        heard = table["path"]
-    else:
+    sides = known_sides(folder, root)
+    if sides is not None:
+        mine = paths.map(sides)
+        return mine.eq(False).to_numpy(bool) if mine.notna().any() else None
+    if not (folder / HEARD).is_file():
         return None
     names = pd.DataFrame({"path": paths, "below": below(root and root.absolute(), paths)})
-    return names.isin(set(heard)).any(axis=1).to_numpy() if names.isin(set(table["path"])).any(axis=None) else None
+    heard = names.isin(set(pd.read_parquet(folder / HEARD)["path"])).any(axis=1).to_numpy()
+    return heard if heard.any() else None
+
+
+def known_sides(run: Path, root: Path | None) -> dict[str, bool] | None:
+    """Whether each file of a run validates, by its path, where the data lie now in `root`; None where it does not say."""
+    if not (run / SPLIT).is_file():
+        return None
+    split = pd.read_csv(run / SPLIT, dtype={"path": str})
+    before = json.loads((run / DATA).read_text()).get("root") if (run / DATA).is_file() else None
+    paths = split["path"]
+    if before and root:
+        paths = paths.str.replace(rf"^{re.escape(before)}/", lambda found: f"{root}/", regex=True)
+    return dict(zip(paths, split["is_valid"], strict=True))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import re
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -18,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from birdfast import __version__
+from birdfast.commands.heard import DATA, SPLIT, known_sides
 from birdfast.commands.tables import save_plot, write_tables
 from birdfast.errors import BirdfastError, unknown
 from birdfast.notes import note
@@ -25,7 +25,7 @@ from birdfast.recipe import Recipe
 from birdfast.recordings.bad_files import BadFiles
 from birdfast.recordings.tables import read_source
 
-RECIPE, DATA, SPLIT, STATE = "recipe.toml", "data.json", "split.csv", "state.json"
+RECIPE, STATE = "recipe.toml", "state.json"
 BUNDLE, PICKLE, SUMMARY = "birds.safetensors", "birds.pkl", "summary.json"
 
 
@@ -89,7 +89,7 @@ def train_run(
         bad_files = BadFiles(out / "bad_files.jsonl")
         if is_first:
             Path(bad_files.path).unlink(missing_ok=True)  # of the run before it was stopped: files may be mended
-        sides = _known_sides(out, found.root) if resume else None
+        sides = known_sides(out, found.root) if resume else None
         more = {"cache": cache, "cache_dir": cache_dir, "pseudo": pseudo, "sides": sides}
         dls = bird_dls(found, recipe, num_workers=num_workers, device=device, bad_files=bad_files, **more)
         if resume:
@@ -143,17 +143,6 @@ def check_out(out: Path, *, resume: bool) -> None:
         raise BirdfastError(f"there is no run to resume in {out}: give its folder with --out, or leave out --resume")
     if not resume and (out / STATE).exists():
         raise BirdfastError(f"{out} already holds a run: go on with it by --resume, or give another folder with --out")
-
-
-def _known_sides(out: Path, root: Path | None) -> dict[str, bool] | None:
-    """Whether each file of the run validates, by path, of data that were moved since by where they lie now; None if unknown."""
-    if not (out / SPLIT).is_file():
-        return None
-    split, before = pd.read_csv(out / SPLIT, dtype={"path": str}), json.loads((out / DATA).read_text()).get("root")
-    paths = split["path"]
-    if before and root:
-        paths = paths.str.replace(rf"^{re.escape(before)}/", lambda found: f"{root}/", regex=True)
-    return dict(zip(paths, split["is_valid"], strict=True))
 
 
 def _check_same_data(out: Path, dls: Any, sides: Mapping[str, bool] | None) -> None:

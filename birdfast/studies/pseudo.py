@@ -246,9 +246,7 @@ class _Study:
 
     def _train(self, number: int, recipe: Recipe, **pseudo: Any) -> Folds:
         study = train_folds(self.source, recipe, self._folder(number), self.numbers, **pseudo, **self.options)
-        return replace(
-            study, folds=self.numbers
-        )  # rounds are compared over the same rows, whatever earlier calls trained
+        return replace(study, folds=self.numbers)  # rounds are compared over the same rows, whatever was trained before
 
     def _labels(self, number: int, teacher: Folds) -> pd.DataFrame:
         """The soft labels of a round, made once."""
