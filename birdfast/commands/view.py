@@ -57,6 +57,7 @@ def make_view(options: ViewOptions, models: Sequence[Path], step: float | None) 
         average=(step or first.window) if options.average else None,
         top_k=options.top_k,
         gap=(options.gap or 0.0) if options.merge else None,
+        decide_raw=options.threshold in TARGETS,
     ), first.recipe
 
 
@@ -81,7 +82,7 @@ def _thresholds(options: ViewOptions, classes: list[str], calibration: Calibrati
     if given is None:
         return np.full(len(classes), 0.5 if options.top_k is None else 0.0)
     if calibration is not None and given in TARGETS:
-        return calibration.threshold(given, classes, calibrated=options.calibrate)
+        return calibration.threshold(given, classes)
     if Path(given).is_file():
         return _threshold_file(given, classes)
     also = f", {' or '.join(TARGETS)}, or a csv with the columns class and threshold"

@@ -6,7 +6,7 @@ All of it is fitted on validation scores and is plain numbers: it travels as JSO
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ METHODS = ("platt", "isotonic")
 TARGETS = ("f1", "precision")  # what a threshold may aim at
 MIN_POSITIVES = 5  # validation rows below which a class takes the fit of all classes together
 _ALL = ""  # the name under which that stands
-_NEVER = 1.0  # the threshold of a class that cannot be had at the precision asked for
+_NEVER = float("inf")  # the threshold of a class that cannot be had at the precision asked for; null in JSON
 
 
 @dataclass(frozen=True)
@@ -52,20 +52,22 @@ class Calibration:
         columns = [self._calibrate(name, scores[:, i]) for i, name in enumerate(classes)]
         return np.stack(columns, axis=1).astype(scores.dtype) if columns else scores
 
-    def threshold(self, target: str, classes: Sequence[str], *, calibrated: bool = False) -> Floats:
-        """The thresholds ``(n_classes,)`` for "f1" or "precision", on calibrated probabilities if asked."""
+    def threshold(self, target: str, classes: Sequence[str]) -> Floats:
+        """The thresholds ``(n_classes,)`` for "f1" or "precision"; infinite for a class that is never called.
+
+        They decide on probabilities as the model gives them: calibrated ones can be alike on both sides of a threshold.
+        """
         if target not in self.thresholds:
             raise unknown("threshold of the bundle", target, self.thresholds)
         of_class = self.thresholds[target]
-        found = np.array([of_class.get(name, of_class[_ALL]) for name in classes])
-        if not calibrated:
-            return found
-        # In the model's own precision: a threshold is one of its scores, and must stay equal to it.
-        moved = self.apply(found.astype(np.float32)[None], classes)[0]
-        return np.where(found >= _NEVER, _NEVER, moved)
+        return np.array([of_class.get(name, of_class[_ALL]) for name in classes])
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """As JSON holds it."""
+        stored = asdict(self)
+        for of_class in stored["thresholds"].values():
+            of_class.update({name: None for name, value in of_class.items() if value == _NEVER})
+        return stored
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Calibration:
@@ -78,6 +80,11 @@ class Calibration:
         """
         try:
             made = cls(**stored)
+            known = {
+                target: {name: _NEVER if value is None else value for name, value in of_class.items()}
+                for target, of_class in made.thresholds.items()
+            }
+            made = replace(made, thresholds=known)
             complete = (
                 made.method in METHODS and _ALL in made.curves and all(_ALL in t for t in made.thresholds.values())
             )

@@ -65,7 +65,12 @@ def mean_within(scores: pd.DataFrame, rows: pd.DataFrame, length: float) -> pd.D
 
 
 def find_events(
-    scores: pd.DataFrame, thresholds: np.ndarray | float, *, top_k: int | None = None, gap: float | None = 0.0
+    scores: pd.DataFrame,
+    thresholds: np.ndarray | float,
+    *,
+    top_k: int | None = None,
+    gap: float | None = 0.0,
+    decided: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Where each class is heard, by time and then by class.
 
@@ -78,10 +83,12 @@ def find_events(
     gap
         Windows of one class that lie this close, in s (0: touch or overlap), are one event with the highest of their
         probabilities; with None every window is an event of its own.
+    decided
+        Scores of the same rows and columns on which the thresholds are, where they are not on `scores` themselves.
     """
     check_events(top_k, gap)
     values = scores.to_numpy()
-    heard = values >= np.asarray(thresholds)
+    heard = (values if decided is None else decided.to_numpy()) >= np.asarray(thresholds)
     if top_k is not None and top_k < values.shape[1]:
         heard &= _top(values, top_k)
     row, column = np.nonzero(heard)

@@ -34,7 +34,9 @@ class View:
     thresholds
         Probability from which each of them ``(n_classes,)`` counts as heard.
     calibrate
-        From probabilities ``(n, n_classes)`` and their classes to calibrated ones.
+        From probabilities ``(n, n_classes)`` and their classes to calibrated ones, which are shown.
+    decide_raw
+        Whether the thresholds are on the probabilities as the model gives them, rather than on those shown.
     average
         Seconds of the stretches over which overlapping windows are averaged.
     top_k, gap
@@ -47,23 +49,31 @@ class View:
     average: float | None = None
     top_k: int | None = None
     gap: float | None = 0.0
+    decide_raw: bool = False
 
     def __post_init__(self) -> None:
         check_events(self.top_k, self.gap)
 
     def scores(self, table: pd.DataFrame) -> pd.DataFrame:
         """Scores of a recording as they are shown."""
-        table = table[self.classes]
-        if self.average is not None:
-            table = average_overlaps(table, self.average)
-        if self.calibrate is not None:
-            values = self.calibrate(table.to_numpy(), self.classes)
-            table = pd.DataFrame(values, index=table.index, columns=table.columns)
-        return table
+        return self._shown(self._raw(table))
 
-    def events(self, scores: pd.DataFrame) -> pd.DataFrame:
-        """What is heard in them."""
-        return find_events(scores, self.thresholds, top_k=self.top_k, gap=self.gap)
+    def look(self, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Scores of a recording as they are shown, and the events in it."""
+        raw = self._raw(table)
+        shown = self._shown(raw)
+        decided = raw if self.decide_raw else None
+        return shown, find_events(shown, self.thresholds, top_k=self.top_k, gap=self.gap, decided=decided)
+
+    def _raw(self, table: pd.DataFrame) -> pd.DataFrame:
+        table = table[self.classes]
+        return table if self.average is None else average_overlaps(table, self.average)
+
+    def _shown(self, raw: pd.DataFrame) -> pd.DataFrame:
+        if self.calibrate is None:
+            return raw
+        values = self.calibrate(raw.to_numpy(), self.classes)
+        return pd.DataFrame(values, index=raw.index, columns=raw.columns)
 
 
 def write_outputs(
@@ -91,8 +101,7 @@ def write_outputs(
         options = {"out": out, "names": short_names(result.done), "band": (fmin, fmax), "context": context}
         sinks = [_sink(form, stack, **options) for form in formats]  # type: ignore[arg-type]
         for path, table in zip(result.done, result.tables()):
-            scores = view.scores(table)
-            events = view.events(scores)
+            scores, events = view.look(table)
             counts.update(windows=len(scores), events=len(events))
             for sink in sinks:
                 sink(path, scores, events)

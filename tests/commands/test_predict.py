@@ -58,8 +58,10 @@ def test_thresholds_as_typed(model, calibration, tmp_path):
 
     assert typed() == [0.5] * 3 and typed(top_k=1) == [0.0] * 3 and typed(threshold="0.2", top_k=1) == [0.2] * 3
     assert typed(threshold="f1") == calibration.threshold("f1", CLASSES).tolist()
-    calibrated = calibration.threshold("precision", CLASSES[:1], calibrated=True).tolist()
-    assert typed(threshold="precision", calibrate=True, keep="ash") == calibrated
+    promised = calibration.threshold("precision", CLASSES[:1]).tolist()
+    assert typed(threshold="precision", calibrate=True, keep="ash") == promised
+    for given, raw in (("precision", True), ("0.3", False)):
+        assert make_view(ViewOptions(threshold=given, calibrate=True), [model], None)[0].decide_raw == raw
     pd.DataFrame({"class": CLASSES[::-1], "threshold": [0.1, 0.2, 0.3]}).to_csv(tmp_path / "t.csv", index=False)
     assert typed(threshold=str(tmp_path / "t.csv"), drop="bee") == [0.3, 0.1]
     (tmp_path / "wrong.csv").write_text("a,b\n")

@@ -1,5 +1,6 @@
 """What people open: tables, selection tables, labels, sound."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import soundfile
 from test_predictor import CLASSES, RATE, make_bundle, song, write
 
 from birdfast.errors import BirdfastError
+from birdfast.evaluation.calibration import METHODS, TARGETS, fit_calibration
 from birdfast.inference.bundle import save_bundle
 from birdfast.inference.events import EVENTS, find_events
 from birdfast.inference.outputs import View, check_outputs, short_names, write_outputs
@@ -63,10 +65,28 @@ def test_a_view_chooses_calibrates_and_averages(result, scores, tmp_path):
     assert pd.read_csv(tmp_path / "scores.csv").groupby("path").size().tolist() == [10, 2, 10]
 
 
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("method", METHODS)
+def test_thresholds_decide_alike_where_calibrated_probabilities_are_shown(method, target):
+    rng = np.random.default_rng(1)
+    truth = rng.random((200, 1)) < 0.3
+    values = (rng.random((200, 1)) * 0.6 + 0.3 * truth).astype(np.float32)
+    fitted = fit_calibration(truth, values, ["wren"], method=method)
+    index = pd.MultiIndex.from_tuples([("x", float(i), i + 1.0) for i in range(200)], names=EVENTS[:3])
+    table = pd.DataFrame(values, index=index, columns=["wren"])
+    plain = View(["wren"], fitted.threshold(target, ["wren"]), gap=None, decide_raw=True)
+    shown, events = replace(plain, calibrate=fitted.apply).look(table)
+    np.testing.assert_array_equal(shown, fitted.apply(values, ["wren"]))
+    assert events["start_time"].tolist() == plain.look(table)[1]["start_time"].tolist() != []
+    assert events["probability"].tolist() == shown["wren"].iloc[events["start_time"].astype(int)].tolist()
+    if target == "precision":
+        assert truth[events["start_time"].astype(int)].mean() >= 0.9
+
+
 def test_raven_and_audacity_are_read_back(result, scores, tmp_path):
     write_outputs(result, str(tmp_path), ["raven", "audacity"], view(scores), **BAND)
     path = next(path for path in result.done if path.endswith("b.wav"))
-    own = view(scores).events(scores.loc[[path]])
+    _, own = view(scores).look(scores.loc[[path]])
     assert len(own)
     raven = pd.read_csv(tmp_path / "raven" / "b.Table.1.selections.txt", sep="\t", dtype={"Species": str})
     assert raven["Selection"].tolist() == list(range(1, len(own) + 1)) and raven["High Freq (Hz)"].eq(4000).all()
