@@ -16,7 +16,7 @@ from birdfast.errors import BirdfastError
 from birdfast.inference.postprocess import PostProcess
 from birdfast.inference.submission import read_sample, submission_year
 from birdfast.notes import note
-from birdfast.recordings.places import absolute, is_url
+from birdfast.recordings.places import absolute, is_url, printable
 
 MODELS = (".safetensors", ".onnx", ".xml", ".pkl")
 
@@ -166,7 +166,8 @@ def _one_csv(
     rows = 0
     with TemporaryDirectory(prefix="birdfast-") as folder:
         result = _job(folder, models, paths, how)
-        given = {absolute(path): path for path in find_recordings(_one_or_all(paths))}
+        found = find_recordings(_one_or_all(paths))
+        given = {printable(absolute(path)): printable(path) for path in found}
         with appending(out, index=True) as append:
             for table in result.tables():
                 scores = view.scores(table.rename(index=given, level="path"))

@@ -31,6 +31,7 @@ from birdfast.inference.submission import (
 from birdfast.notes import note
 from birdfast.recipe import Recipe
 from birdfast.recordings.audio import window_starts
+from birdfast.recordings.places import printable
 
 if TYPE_CHECKING:  # PyTorch is loaded by the engine that needs it
     import torch
@@ -193,6 +194,7 @@ class Predictor:
         classes = asked_classes(sample, self.classes)
         files = [str(file) for file in find_soundscapes(folder, dry_run=dry_run)]
         durations, broken = read_durations(files, workers=self.workers)
+        files = [printable(file) for file in files]
         rows = submission_rows(sample, files, durations, year=year)
         if step is None:
             scores = self._score_rows(rows, durations, broken, post=post, progress=progress)

@@ -19,7 +19,7 @@ from birdfast.inference.predictor import Predictor
 from birdfast.inference.store import Recording, Settings, Store, digest_file
 from birdfast.notes import note
 from birdfast.recordings.audio import AudioError, window_starts
-from birdfast.recordings.places import absolute
+from birdfast.recordings.places import absolute, printable
 
 ENGINES = ("local", "ray")
 
@@ -186,7 +186,7 @@ def _finish(
 ) -> Result:
     reasons = errors | gone
     done = {path: scored[path] for path in files if path not in reasons}
-    broken = {path: reasons[path] for path in files if path in reasons}
+    broken = {printable(path): reasons[path] for path in files if path in reasons}
     if not done:
         path, reason = next(iter(broken.items()))
         raise BirdfastError(f"none of the {len(files)} recordings can be read; the first, {path}: {reason}")

@@ -15,12 +15,12 @@ def read_names(given: str | Path | Sequence[str]) -> list[str]:
     Raises
     ------
     BirdfastError
-        If there are none.
+        If there are none, or the file is no UTF-8 text.
     """
     if not isinstance(given, (str, Path)):
         names = list(given)
     elif Path(given).is_file():
-        names = [line.partition("#")[0] for line in Path(given).read_text(encoding="utf-8-sig").splitlines()]
+        names = [line.partition("#")[0] for line in _read_text(Path(given)).splitlines()]
     elif Path(given).suffix in (".txt", ".csv"):
         raise BirdfastError(f"no list of species at {given}: give a text file, one name a line, or names with commas")
     else:
@@ -29,6 +29,13 @@ def read_names(given: str | Path | Sequence[str]) -> list[str]:
     if not names:
         raise BirdfastError(f"{given} names no species: write one a line, or names with commas between them")
     return list(dict.fromkeys(names))
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise BirdfastError(f"{path} is no UTF-8 text: save it as UTF-8") from None
 
 
 def choose(

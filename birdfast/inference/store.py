@@ -26,6 +26,7 @@ from birdfast import __version__
 from birdfast.errors import BirdfastError
 from birdfast.inference.postprocess import PostProcess
 from birdfast.inference.writers import placing
+from birdfast.recordings.audio import NOT_UTF8
 from birdfast.recordings.places import absolute, below, file_name, is_url, list_files, open_url, remove, version_of
 
 FORMAT = 1  # raised when the meaning of the files changes
@@ -102,10 +103,13 @@ class Store:
         for path in paths:
             try:
                 version = version_of(path)
+                name, found = self.name_of(path, version), there.get(_digest(path, 16), [])
             except OSError as error:
                 gone[path] = f"cannot be opened ({error.strerror or error}): check the path"
                 continue
-            name, found = self.name_of(path, version), there.get(_digest(path, 16), [])
+            except UnicodeEncodeError:
+                gone[path] = NOT_UTF8
+                continue
             if name in found:
                 done[path] = version
             else:

@@ -16,11 +16,12 @@ import soundfile
 import soxr
 
 from birdfast.errors import BirdfastError, unknown
-from birdfast.recordings.places import is_url, open_url
+from birdfast.recordings.places import is_url, open_url, printable
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".mp3", ".opus", ".aif", ".aiff", ".au", ".w64", ".caf"})
 NEEDS_FFMPEG = frozenset({".m4a", ".mp4", ".aac", ".wma", ".amr", ".3gp", ".webm"})
 MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)  # Hz that an mp3 can have
+NOT_UTF8 = "its name is not UTF-8: rename it"
 MIN_WINDOW = 0.5  # s of new sound that a partial last window must hold
 
 _SLACK = 0.01  # s that a full window may lack: mp3 and vorbis lengths are rarely exact
@@ -41,7 +42,7 @@ class AudioError(BirdfastError):
     """
 
     def __init__(self, path: str | Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
+        super().__init__(f"{printable(path)}: {reason}")
         self.path, self.reason = str(path), reason
 
     def __reduce__(self) -> tuple[type[AudioError], tuple[str, str]]:
@@ -97,7 +98,7 @@ def _header_row(path: str) -> tuple[str, int | None, int | None, float, str | No
         header = read_header(path)
         return path, header.sample_rate, header.channels, header.duration, None
     except AudioError as error:
-        return path, None, None, float("nan"), error.reason
+        return printable(path), None, None, float("nan"), error.reason
 
 
 def _watched(results: Iterable, n: int, progress: bool) -> Iterable:
@@ -206,6 +207,8 @@ def open_audio(path: str | Path) -> soundfile.SoundFile:
     source = _source(path)
     try:
         file = soundfile.SoundFile(source)
+    except UnicodeEncodeError:
+        raise AudioError(path, NOT_UTF8) from None
     except (soundfile.LibsndfileError, TypeError) as error:
         raise AudioError(path, _unreadable(path, getattr(error, "error_string", str(error)))) from None
     if file.frames <= 0:

@@ -23,6 +23,11 @@ def file_name(place: str) -> str:
     return place.rstrip("/").rpartition("/")[2] if is_url(place) else Path(place).name
 
 
+def printable(place: str | Path) -> str:
+    r"""`place` as a table or a screen takes it: bytes of a name that are not UTF-8 are spelt out (``K\xfcste.wav``)."""
+    return str(place).encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
 def below(folder: str, *names: str) -> str:
     """A place below a folder."""
     return "/".join([folder.rstrip("/"), *names]) if is_url(folder) else str(Path(folder, *names))

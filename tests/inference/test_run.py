@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from test_predictor import make_bundle, write
 
+from birdfast.commands.predict import predict
 from birdfast.errors import BirdfastError
 from birdfast.inference import run, store
 from birdfast.inference.bundle import save_bundle
@@ -152,6 +153,29 @@ def test_broken_recordings_are_listed_and_tried_again(model, folder, tmp_path, m
     seen = scored_in(monkeypatch)
     job(tmp_path / "out", model, folder)
     assert str(folder / "aa.wav") in seen and len(on_disk(tmp_path / "out").loc[str(folder / "aa.wav")]) == 2
+
+
+def test_a_name_that_is_not_utf_8_is_listed_and_the_rest_is_scored(model, folder, tmp_path, capsys):
+    try:
+        (folder / "0.wav").rename(folder / os.fsdecode(b"K\xfcste.wav"))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names alone")
+    result = job(tmp_path / "out", model, folder)
+    errors, shown = pd.read_csv(tmp_path / "out" / "errors.csv"), str(folder / "K\\xfcste.wav")
+    assert errors.values.tolist() == result.errors.values.tolist() == [[shown, "its name is not UTF-8: rename it"]]
+    assert len(on_disk(tmp_path / "out").index.unique("path")) == 4 and "K\\xfcste.wav" in capsys.readouterr().err
+    predictor = Predictor(model)
+    assert len(predictor.predict(folder, progress=False).index.unique("path")) == 4
+    assert predictor.errors.equals(result.errors)
+    predict(model, [folder], tmp_path / "scores.csv")
+    assert pd.read_csv(tmp_path / "scores.errors.csv").equals(errors)
+    sample = pd.DataFrame({"row_id": ["x_5"], **dict.fromkeys(predictor.classes, 0.1)})
+    sample.to_csv(tmp_path / "sample.csv", index=False)
+    for average in (False, True):
+        table = predictor.submission(
+            folder, tmp_path / "sample.csv", tmp_path / "s.csv", average=average, progress=False
+        )
+        assert "K\\xfcste_5" in set(table["row_id"])
 
 
 def test_scores_of_a_recording_that_is_gone_stay_those_of_a_broken_one_do_not(model, folder, tmp_path):

@@ -1,5 +1,6 @@
 """Clips are read exactly, by seeking, and what cannot be read says why."""
 
+import os
 import pickle
 
 import numpy as np
@@ -150,6 +151,20 @@ def test_files_that_cannot_be_read_say_why(tmp_path):
     assert list(table["path"]) == [str(path) for path in paths]
     assert table["error"].isna().tolist() == [True] + [False] * len(names) + [True]
     assert table["duration"].iloc[0] == 2.0
+
+
+def test_a_name_that_is_not_utf_8_says_so(tmp_path):
+    soundfile.write(tmp_path / "good.wav", np.zeros(64_000), 32_000)
+    odd = str(tmp_path / os.fsdecode(b"K\xfcste.wav"))
+    try:
+        (tmp_path / "good.wav").rename(odd)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names alone")
+    with pytest.raises(AudioError, match=r"K\\xfcste.wav: its name is not UTF-8: rename it") as caught:
+        read_header(odd)
+    assert caught.value.path == odd
+    table = read_headers([odd])
+    assert table["path"].tolist() == [str(tmp_path / "K\\xfcste.wav")] and "rename" in table["error"].iloc[0]
 
 
 def test_an_audio_error_survives_the_way_from_a_worker():
