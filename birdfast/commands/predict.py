@@ -143,8 +143,6 @@ def _folder(
     if not is_url(out) and Path(out).is_file():
         raise BirdfastError(f"{out} is a file: give a folder with --out, or a name that ends in .csv")
     view, recipe = make_view(options, models, how.step)
-    if {"flac", "wav"} & set(formats) and not is_url(out) and Path(out, "segments").is_dir():
-        note(f"{Path(out, 'segments')} holds sound of an earlier run: what this one does not write again stays")
     result = _job(out, models, paths, how)
     counts = write_outputs(result, out, formats, view, fmin=recipe.fmin, fmax=recipe.fmax, context=context)
     lines = [f"{len(result.done):,} recordings, {counts['windows']:,} windows, {counts['events']:,} events"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from contextlib import ExitStack
@@ -14,13 +15,15 @@ import pandas as pd
 
 from birdfast.errors import BirdfastError, unknown
 from birdfast.inference.events import average_overlaps, check_events, find_events
+from birdfast.inference.listing import listing
 from birdfast.inference.run import Result
 from birdfast.inference.segments import cut_segments
 from birdfast.inference.writers import appending, write_audacity, write_raven
 from birdfast.recordings.places import below, file_name
 
+TABLES = {"csv": "scores.csv", "events": "events.csv"}
 SOUND = ("flac", "wav")
-FORMATS = ("csv", "events", "raven", "audacity", *SOUND)
+FORMATS = (*TABLES, "raven", "audacity", *SOUND)
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,13 @@ class View:
         decided = raw if self.decide_raw else None
         return shown, find_events(shown, self.thresholds, top_k=self.top_k, gap=self.gap, decided=decided)
 
+    def digest(self, form: str) -> str:
+        """Of all that decides what is shown in one of the FORMATS, the model's scores given."""
+        decides = [self.classes, self.calibrate is not None, self.average]
+        if form != "csv":
+            decides += [np.asarray(self.thresholds).tolist(), self.decide_raw, self.top_k, self.gap]
+        return _digits(json.dumps(decides))
+
     def _raw(self, table: pd.DataFrame) -> pd.DataFrame:
         table = table[self.classes]
         return table if self.average is None else average_overlaps(table, self.average)
@@ -89,7 +99,8 @@ def write_outputs(
     """Write the results of a job in other forms beside its store, one recording after the other.
 
     "csv" is ``scores.csv``, "events" ``events.csv``; "raven" and "audacity" are a file a recording in folders of these
-    names; "flac" and "wav" are the events' sound in ``segments/<label>/``, with `context` s around them.
+    names; "flac" and "wav" are the events' sound in ``segments/<label>/``, with `context` s around them. What is written
+    is listed in ``outputs.csv``; what an earlier call wrote by other scores or another view is removed.
 
     Returns
     -------
@@ -97,14 +108,15 @@ def write_outputs(
     """
     check_outputs(formats, context)
     counts = Counter(windows=0, events=0)
-    with ExitStack() as stack:
+    settings = {form: f"{result.store.settings.digest}-{view.digest(form)}" for form in FORMATS}
+    with listing(out, settings, formats, result.done) as wrote, ExitStack() as stack:
         options = {"out": out, "names": short_names(result.done), "band": (fmin, fmax), "context": context}
-        sinks = [_sink(form, stack, **options) for form in formats]  # type: ignore[arg-type]
+        sinks = {form: _sink(form, stack, **options) for form in formats}  # type: ignore[arg-type]
         for path, table in zip(result.done, result.tables()):
             scores, events = view.look(table)
             counts.update(windows=len(scores), events=len(events))
-            for sink in sinks:
-                sink(path, scores, events)
+            for form, sink in sinks.items():
+                wrote(form, path, sink(path, scores, events))
     return dict(counts)
 
 
@@ -123,23 +135,27 @@ def check_outputs(formats: Collection[str], context: float) -> None:
 
 def _sink(
     form: str, stack: ExitStack, *, out: str, names: dict[str, str], band: tuple[float, float], context: float
-) -> Callable[[str, pd.DataFrame, pd.DataFrame], object]:
-    """Takes path, scores and events of each recording, and writes one form of them."""
-    if form == "csv":
-        add_scores = stack.enter_context(appending(below(out, "scores.csv"), index=True))
-        return lambda path, scores, events: add_scores(scores)
-    if form == "events":
-        add_events = stack.enter_context(appending(below(out, "events.csv"), index=False))
-        return lambda path, scores, events: add_events(events)
-    folder = below(out, form if form in ("raven", "audacity") else "segments")
-    if form == "raven":
-        low, high = band
-        return lambda path, scores, events: write_raven(
-            events, below(folder, f"{names[path]}.Table.1.selections.txt"), fmin=low, fmax=high
-        )
-    if form == "audacity":
-        return lambda path, scores, events: write_audacity(events, below(folder, f"{names[path]}.txt"))
-    return lambda path, scores, events: cut_segments(events, folder, names[path], context=context, form=form)
+) -> Callable[[str, pd.DataFrame, pd.DataFrame], list[str]]:
+    """Takes path, scores and events of each recording, writes one form of them, and gives the files' places in `out`."""
+    if form in TABLES:
+        add = stack.enter_context(appending(below(out, TABLES[form]), index=form == "csv"))
+
+    def write(path: str, scores: pd.DataFrame, events: pd.DataFrame) -> list[str]:
+        if form in TABLES:
+            add(scores if form == "csv" else events)
+            return [TABLES[form]]
+        if form == "raven":
+            file = f"raven/{names[path]}.Table.1.selections.txt"
+            write_raven(events, below(out, file), fmin=band[0], fmax=band[1])
+            return [file]
+        if form == "audacity":
+            file = f"audacity/{names[path]}.txt"
+            write_audacity(events, below(out, file))
+            return [file]
+        cut = cut_segments(events, below(out, "segments"), names[path], context=context, form=form)
+        return [f"segments/{name}" for name in cut]
+
+    return write
 
 
 def short_names(paths: Iterable[str]) -> dict[str, str]:

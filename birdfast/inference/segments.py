@@ -12,14 +12,16 @@ from birdfast.recordings.places import below
 _BLOCK = 60  # s held in memory of a segment, which may last as long as the recording
 
 
-def cut_segments(events: pd.DataFrame, folder: str, name: str, *, context: float = 0.0, form: str = "flac") -> int:
+def cut_segments(
+    events: pd.DataFrame, folder: str, name: str, *, context: float = 0.0, form: str = "flac"
+) -> list[str]:
     """Write each event of one recording to ``<folder>/<label>/<name>_<start>-<end>_<probability>.<form>``.
 
     Mono, at the recording's own rate, with `context` s on either side as far as the recording reaches.
 
     Returns
     -------
-    How many were written.
+    What was written, by its place in `folder`.
 
     Raises
     ------
@@ -27,14 +29,15 @@ def cut_segments(events: pd.DataFrame, folder: str, name: str, *, context: float
         If the recording cannot be read any more.
     """
     if events.empty:
-        return 0
+        return []
+    written = []
     with open_audio(events["path"].iloc[0]) as file:
         columns = (events[column] for column in ("path", "label", "start_time", "end_time", "probability"))
         for path, label, start, end, probability in zip(*columns):
             span = f"{start:09.3f}-{end:09.3f}_{probability:.2f}"
-            place = below(folder, _safe(label), f"{name}_{span}.{form}")
-            _cut(file, path, start - context, end + context, place, form)
-    return len(events)
+            written.append(f"{_safe(label)}/{name}_{span}.{form}")
+            _cut(file, path, start - context, end + context, below(folder, written[-1]), form)
+    return written
 
 
 def _cut(file: soundfile.SoundFile, path: str, start: float, end: float, place: str, form: str) -> None:

@@ -11,6 +11,7 @@ from test_predictor import CLASSES, RATE, make_bundle, song, write
 
 from birdfast.errors import BirdfastError
 from birdfast.evaluation.calibration import METHODS, TARGETS, fit_calibration
+from birdfast.inference import outputs
 from birdfast.inference.bundle import save_bundle
 from birdfast.inference.events import EVENTS, find_events
 from birdfast.inference.outputs import View, check_outputs, short_names, write_outputs
@@ -51,7 +52,7 @@ def test_tables(result, scores, tmp_path):
     expected = find_events(scores, view(scores).thresholds)
     pd.testing.assert_frame_equal(events, expected, atol=1e-6, check_dtype=False)
     assert counts == {"windows": len(scores), "events": len(events)} and len(events) > 5
-    assert set(tmp_path.iterdir()) == {tmp_path / "scores.csv", tmp_path / "events.csv"}
+    assert set(tmp_path.iterdir()) == {tmp_path / name for name in ("scores.csv", "events.csv", "outputs.csv")}
 
 
 def test_a_view_chooses_calibrates_and_averages(result, scores, tmp_path):
@@ -99,10 +100,57 @@ def test_raven_and_audacity_are_read_back(result, scores, tmp_path):
     assert len(list((tmp_path / "raven").iterdir())) == 3, "a table for each recording, of one name or not"
 
 
+def test_what_other_settings_wrote_goes_and_nothing_else(result, scores, tmp_path, capsys):
+    def files():
+        return {str(f.relative_to(tmp_path)) for f in tmp_path.rglob("*") if f.is_file()} - {"outputs.csv"}
+
+    forms, calm = ["raven", "audacity", "flac", "csv"], view(scores)
+    write_outputs(result, str(tmp_path), forms, calm, **BAND)
+    first = files()
+    for own in ("raven/mine.txt", "segments/mine.flac"):
+        (tmp_path / own).write_text("mine")
+    some = replace(result, done=dict(list(result.done.items())[1:]))
+    write_outputs(some, str(tmp_path), ["events", "audacity"], calm, **BAND)
+    both = {"raven/mine.txt", "segments/mine.flac", "events.csv", "scores.csv"}
+    assert files() >= (first - {f for f in first if f.startswith("audacity")}) | both, "the same settings: all stays"
+    assert "removed 1 files" in capsys.readouterr().err, "a recording whose name is its own now has one file"
+    write_outputs(result, str(tmp_path), ["events"], view(scores, thresholds=np.full(4, 0.99)), **BAND)
+    assert files() == both, "scores.csv knows no threshold"
+    assert not (tmp_path / "audacity").exists() and "removed" in capsys.readouterr().err
+    write_outputs(result, str(tmp_path), ["events"], view(scores, classes=CLASSES[:1], thresholds=np.ones(1)), **BAND)
+    assert files() == both - {"scores.csv"}
+
+
+def test_a_failure_removes_nothing_and_lists_what_was_written(result, scores, tmp_path, monkeypatch):
+    write_outputs(result, str(tmp_path), ["raven"], view(scores), **BAND)
+    before = sorted((tmp_path / "raven").iterdir())
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="full"):
+        patch.setattr(outputs, "write_audacity", lambda *_: (_ for _ in ()).throw(RuntimeError("full")))
+        write_outputs(result, str(tmp_path), ["flac", "audacity"], view(scores, gap=None), **BAND)
+    assert sorted((tmp_path / "raven").iterdir()) == before
+    assert set(pd.read_csv(tmp_path / "outputs.csv")["form"]) == {"raven", "flac"}
+
+
+@pytest.mark.parametrize("elsewhere", ["{}/mine.txt", "../mine.txt"])
+def test_a_list_does_not_reach_beyond_its_folder(result, scores, tmp_path, elsewhere):
+    (tmp_path / "mine.txt").write_text("mine")
+    (tmp_path / "out").mkdir()
+    row = ("file,form,recording,settings", f"{elsewhere.format(tmp_path)},raven,x,y")
+    (tmp_path / "out" / "outputs.csv").write_text("\n".join(row))
+    write_outputs(result, str(tmp_path / "out"), ["events"], view(scores), **BAND)
+    assert (tmp_path / "mine.txt").exists()
+    (tmp_path / "out" / "outputs.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(BirdfastError, match="outputs.csv is no list of birdfast's: rename it"):
+        write_outputs(result, str(tmp_path / "out"), ["events"], view(scores), **BAND)
+
+
 def test_late_times_keep_their_milliseconds(tmp_path):
     events = pd.DataFrame([("x", 86395.125, 86400.125, "wren", 0.5)], columns=EVENTS)
     write_raven(events, str(tmp_path / "x"), **BAND)
     assert pd.read_csv(tmp_path / "x", sep="\t")["Begin Time (s)"].tolist() == [86395.125]
+
+
+SPANS = ["00000.000-00002.000_0.90", "00004.000-00006.000_0.50", "00008.000-00010.000_0.71"]
 
 
 @pytest.mark.parametrize("form", ["flac", "wav"])
@@ -110,7 +158,8 @@ def test_segments_are_the_sound_of_the_events(tmp_path, form):
     path = write(tmp_path / "a.wav", 9, 3)
     rows = [(str(path), 0.0, 2.0, "wren", 0.9), (str(path), 4.0, 6.0, "a/b", 0.5), (str(path), 8.0, 10.0, "wren", 0.71)]
     events = pd.DataFrame(rows, columns=EVENTS)
-    assert cut_segments(events, str(tmp_path / "cut"), "a", context=0.5, form=form) == 3
+    written = [f"{folder}/a_{span}.{form}" for folder, span in zip(["wren", "a_b", "wren"], SPANS)]
+    assert cut_segments(events, str(tmp_path / "cut"), "a", context=0.5, form=form) == written
     files = sorted(f for f in (tmp_path / "cut").rglob("*") if f.is_file())
     names = [f"a_b/a_00004.000-00006.000_0.50.{form}", f"wren/a_00000.000-00002.000_0.90.{form}"]
     assert [str(f.relative_to(tmp_path / "cut")) for f in files][:2] == names
@@ -120,7 +169,7 @@ def test_segments_are_the_sound_of_the_events(tmp_path, form):
         sound, rate = soundfile.read(file)
         assert rate == RATE
         np.testing.assert_allclose(sound, whole[round(start * RATE) : round(end * RATE)], atol=1e-4)
-    assert cut_segments(events[:0], str(tmp_path / "none"), "a") == 0
+    assert cut_segments(events[:0], str(tmp_path / "none"), "a") == []
     with pytest.raises(BirdfastError, match="context is the sound"):
         check_outputs([form], -1)
 
