@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +34,7 @@ FORMAT = 1  # raised when the meaning of the files changes
 MANIFEST, RECORDINGS, ERRORS = "manifest.json", "recordings.csv", "errors.csv"
 INDEX = ["path", "start_time", "end_time"]
 _ROWS = 4096  # of a row group: what is held in memory of a recording while it is scored
+_ABANDONED = 24 * 3600  # s after which a file half written is nobody's any more
 _NAME = re.compile(r"-([0-9a-f]{16})-([0-9a-f]{12})-([0-9a-f]{12})\.parquet$")
 
 
@@ -143,10 +145,15 @@ class Store:
         return pa.schema(columns + scores, metadata={"birdfast": json.dumps(made_of)})
 
     def begin(self, models: Iterable[str]) -> None:
-        """Write the manifest, and clear away what a killed run left half written."""
+        """Write the manifest, and clear away what a killed run left half written, a day after it was touched last.
+
+        What is younger may be what another process is writing now.
+        """
         if not is_url(self.place):
             for file in Path(self._folder).glob(".*.tmp"):
-                file.unlink(missing_ok=True)
+                with suppress(FileNotFoundError):  # put in place meanwhile
+                    if time.time() - file.stat().st_mtime > _ABANDONED:
+                        file.unlink()
         manifest = {
             "format": FORMAT,
             "birdfast": __version__,

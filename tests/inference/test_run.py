@@ -109,12 +109,15 @@ def test_a_stopped_run_goes_on(model, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(Predictor, "_run", original)
     done = on_disk(tmp_path / "out").index.unique("path")
     assert 0 < len(done) < 5
-    (tmp_path / "out" / "scores" / ".0-x.parquet.1.tmp").write_text("what kill -9 leaves")
+    left, young = (tmp_path / "out" / "scores" / f".0-x.parquet.{i}.tmp" for i in (1, 2))
+    left.write_text("what kill -9 left two days ago")
+    young.write_text("what another process writes now")
+    os.utime(left, (time.time() - 2 * 86400,) * 2)
     seen = scored_in(monkeypatch)
     job(tmp_path / "out", model, folder, step=0.5)
     assert set(seen) == {str(f) for f in folder.rglob("*.wav")} - set(done)
+    assert list((tmp_path / "out").rglob(".*.tmp")) == [young]
     pd.testing.assert_frame_equal(on_disk(tmp_path / "out"), expected, atol=1e-5, rtol=0)
-    assert not list((tmp_path / "out").rglob(".*.tmp"))
 
 
 def test_a_changed_file_is_scored_anew_and_only_that(model, folder, tmp_path, monkeypatch):
@@ -303,6 +306,8 @@ def test_kill_9_at_random_moments_twenty_times(model, tmp_path):
         if list(scores.glob("*.parquet")):
             on_disk(tmp_path / "out")  # no file that cannot be read, no row twice
     assert 0 < len(list(scores.glob("*.parquet"))) < 60
+    for file in scores.glob(".*"):
+        os.utime(file, (0, 0))  # left long ago
     for out in ("out", "whole"):
         subprocess.run([*command, "--out", str(tmp_path / out)], check=True, stderr=subprocess.DEVNULL)
     pd.testing.assert_frame_equal(on_disk(tmp_path / "out"), on_disk(tmp_path / "whole"), atol=1e-5, rtol=0)
