@@ -15,6 +15,7 @@ from birdfast.commands.view import ViewOptions, make_view, read_number
 from birdfast.errors import BirdfastError
 from birdfast.inference.postprocess import PostProcess
 from birdfast.inference.submission import read_sample, submission_year
+from birdfast.inference.writers import check_place
 from birdfast.notes import note
 from birdfast.recordings.places import absolute, is_url, printable
 
@@ -100,6 +101,7 @@ def predict(
         raise BirdfastError(f"--context is of the sound of events, --out {out} takes scores alone: give a folder")
     if formats or view.finds_events:
         raise BirdfastError(f"--out {out} takes scores alone: give a folder for events, labels and sound")
+    check_place(out)
     return _one_csv(bundles, paths, out, how, view)
 
 

@@ -28,6 +28,7 @@ from birdfast.inference.submission import (
     submission_table,
     write_submission,
 )
+from birdfast.inference.writers import check_place
 from birdfast.notes import note
 from birdfast.recipe import Recipe
 from birdfast.recordings.audio import window_starts
@@ -185,9 +186,10 @@ class Predictor:
         Raises
         ------
         BirdfastError
-            If the model does not know the sample's classes, there is no sound, the result is not fit to hand in, or
-            `step` is given without `average` or is longer than a row's 5 s.
+            If the model does not know the sample's classes, there is no sound, the result is not fit to hand in, `out`
+            cannot be written, or `step` is given without `average` or is longer than a row's 5 s.
         """
+        check_place(out)
         if average or step is not None:
             step = check_step(min(self.window, WINDOW) if step is None else step, average=average)
         sample = read_sample(sample_submission)

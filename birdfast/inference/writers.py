@@ -10,7 +10,28 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
+from birdfast.errors import BirdfastError
 from birdfast.recordings.places import file_name, is_url, put
+
+
+def check_place(place: str | Path) -> None:
+    """Refuse, before hours are spent on what is to be written there, a place where no file can be put.
+
+    Raises
+    ------
+    BirdfastError
+        If it is a folder, or lies in what is no folder or cannot be written to.
+    """
+    if is_url(place):
+        return
+    path = Path(place)
+    if path.is_dir():
+        raise BirdfastError(f"{path} is a folder: give the name of a file")
+    above = next(parent for parent in path.absolute().parents if parent.exists())
+    if not above.is_dir():
+        raise BirdfastError(f"{path} cannot be written, {above} is a file: give another name")
+    if not os.access(above, os.W_OK):
+        raise BirdfastError(f"{path} cannot be written, {above} is read-only: give another name")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import soundfile
 from typer.testing import CliRunner
 
 from birdfast.cli import app
-from birdfast.commands.predict import split_words
+from birdfast.commands.predict import PredictOptions, predict, split_words
 from birdfast.commands.view import ViewOptions, make_view
 from birdfast.errors import BirdfastError
 from birdfast.evaluation.calibration import fit_calibration
@@ -101,6 +101,22 @@ def test_a_submission_of_true_and_false_takes_a_threshold_and_has_its_name(model
         assert result.exit_code == 0, result.output
         assert pd.read_csv("submission.csv")["target"].tolist() == [wanted] * 9
     assert not (tmp_path / "predictions.csv").exists()
+
+
+def test_where_to_write_is_tried_before_anything_is_scored(model, tmp_path, monkeypatch):
+    (tmp_path / "d.csv").mkdir()
+    (tmp_path / "a.wav").touch()
+    pd.DataFrame({"row_id": ["a_5"], **dict.fromkeys(CLASSES, 0.1)}).to_csv(tmp_path / "sample.csv", index=False)
+    monkeypatch.setattr(Predictor, "_score", lambda *_, **__: pytest.fail("scored first"))
+    monkeypatch.setattr("birdfast.inference.run.score_into", lambda *_, **__: pytest.fail("scored first"))
+    ranks = PredictOptions(blend="rank")
+    for models, options in (
+        ([model], {}),
+        ([model, model], {"how": ranks}),
+        ([model], {"submission": tmp_path / "sample.csv"}),
+    ):
+        with pytest.raises(BirdfastError, match=r"d.csv is a folder: give the name of a file"):
+            predict(models, [tmp_path], tmp_path / "d.csv", **options)
 
 
 def test_a_submission_of_overlapping_windows(model, tmp_path, monkeypatch):

@@ -3,7 +3,8 @@
 import pandas as pd
 import pytest
 
-from birdfast.inference.writers import replacing, write_csv
+from birdfast.errors import BirdfastError
+from birdfast.inference.writers import check_place, replacing, write_csv
 
 
 def test_csv_holds_the_index_as_columns(tmp_path):
@@ -21,3 +22,19 @@ def test_a_failure_leaves_the_old_file_and_no_rest(tmp_path):
         temporary.write_text("half")
         raise RuntimeError("stop")
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_where_no_file_can_be_put_is_said(tmp_path, monkeypatch):
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "file").touch()
+    for place, reason in {
+        "folder.csv": "is a folder: give",
+        "file/new/x.csv": "cannot be written, .*file is a file",
+    }.items():
+        with pytest.raises(BirdfastError, match=reason):
+            check_place(tmp_path / place)
+    for place in (tmp_path / "new" / "x.csv", tmp_path / "file", "s3://bucket/x.csv"):
+        check_place(place)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(BirdfastError, match="is read-only"):
+        check_place(tmp_path / "new" / "x.csv")
