@@ -169,7 +169,7 @@ def evaluate(
         given = {"fold": fold is not None, "workers": workers is not None, "batch-size": batch_size != BATCH}
         if dropped := [f"--{name}" for name, there in given.items() if there]:
             raise BirdfastError(f"{models[0]} holds scores, no model: leave out {', '.join(dropped)}")
-        what, sides = scores_against(Path(models[0]), Path(truth or source), columns=columns)
+        what, sides = scores_against(Path(models[0]), Path(source), truth, columns=columns)
         return Evaluation(what, sides.targets, sides.probabilities, sides.classes, rows=sides.rows)
     predictor = find_predictor(models, batch_size=batch_size, workers=workers, blend=blend, weights=weights)
     known = read_truth(source, truth, columns=columns) if fold is None else None

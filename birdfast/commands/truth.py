@@ -156,22 +156,25 @@ def read_solution(csv: Path) -> pd.DataFrame:
     return table.astype(float)
 
 
-def scores_against(csv: Path, source: Path, *, columns: Mapping[str, Any] | None = None) -> tuple[str, Sides]:
+def scores_against(
+    csv: Path, source: Path, truth: str | Path | None = None, *, columns: Mapping[str, Any] | None = None
+) -> tuple[str, Sides]:
     """A submission against a solution of the same rows, or a csv of scores against any truth about windows."""
     if not csv.is_file():
         raise BirdfastError(f"no file {csv}")
     header = _header(csv)
     if "row_id" in header:
-        return _submission(csv, source / SOLUTION if source.is_dir() else source)
+        solution = Path(truth or source)
+        return _submission(csv, solution / SOLUTION if solution.is_dir() else solution)
     if not set(INDEX) <= set(header):
         raise BirdfastError(f"{csv} holds neither a submission (row_id) nor scores ({', '.join(INDEX)}): {header[:5]}")
-    truth = read_truth(source, columns=columns)
-    if truth is None:
+    known = read_truth(source, truth, columns=columns)
+    if known is None:
         raise BirdfastError(f"{source} holds no truth about windows: give a solution.csv or labelled soundscapes")
     scores = pd.read_csv(csv)
     scores["path"] = [str(Path(path).absolute()) for path in scores["path"]]
     scores = scores.set_index(INDEX)
-    return truth.what, join(scores, truth.multi_hot(list(scores.columns)), truth)
+    return known.what, join(scores, known.multi_hot(list(scores.columns)), known)
 
 
 def _submission(csv: Path, solution: Path) -> tuple[str, Sides]:

@@ -130,6 +130,10 @@ def test_a_model_on_test_soundscapes_and_its_scores_as_csv(bundle, birdclef, tmp
     predict(bundle, [birdclef / "test_soundscapes"], tmp_path / "scores.csv")
     written = evaluate(tmp_path / "scores.csv", birdclef)
     assert written.summary == pytest.approx(result.summary, abs=1e-6)
+    (tmp_path / "elsewhere").mkdir()
+    moved = (birdclef / "solution.csv").rename(tmp_path / "elsewhere" / "truth.csv")
+    apart = evaluate(tmp_path / "scores.csv", birdclef / "test_soundscapes", truth=moved)
+    assert apart.summary == written.summary, "truth that does not lie beside its soundscapes"
     assert result.per_class["train_recordings"].tolist() == [3, 1, 0]
 
 
