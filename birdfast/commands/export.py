@@ -44,12 +44,17 @@ def export(
     Raises
     ------
     BirdfastError
-        If there is no model, it cannot be loaded, the format cannot be made of it, or the file would not agree.
+        If there is no model, it cannot be loaded, the format cannot be made of it, or the file would not agree; if
+        `recordings` are given for another format.
     """
     sources, out = [Path(one) for one in ([source] if isinstance(source, (str, Path)) else source)], Path(out)
     if out.suffix not in FORMATS:
         known = ", ".join(f"{suffix} ({what})" for suffix, what in FORMATS.items())
         raise BirdfastError(f"{out} must end in one of {known}")
+    if recordings and out.suffix not in (".onnx", ".xml"):
+        raise BirdfastError(
+            f"recordings to check are of an .onnx or .xml, nothing is checked for {out}: leave them out"
+        )
     if len(sources) > 1:
         return _together(sources, out, recordings, weights)
     if weights is not None:

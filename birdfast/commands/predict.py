@@ -142,6 +142,10 @@ def _folder(
     from birdfast.inference.outputs import check_outputs, write_outputs
 
     check_outputs(formats, context)
+    if set(formats) == {"csv"} and options.finds_events:
+        raise BirdfastError(
+            "--as csv takes scores alone: leave out --threshold, --top-k, --gap and --no-merge, or add --as events, raven, ..."
+        )
     if not is_url(out) and Path(out).is_file():
         raise BirdfastError(f"{out} is a file: give a folder with --out, or a name that ends in .csv")
     view, recipe = make_view(options, models, how.step)

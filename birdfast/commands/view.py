@@ -41,12 +41,18 @@ def make_view(options: ViewOptions, models: Sequence[Path], step: float | None) 
     Raises
     ------
     BirdfastError
-        For species or thresholds that do not go with the model, and a calibration that it does not carry.
+        For species, thresholds or a step that do not go with the model, a calibration that it does not carry, and
+        options that contradict each other.
     """
+    from birdfast.inference.events import check_average
     from birdfast.inference.outputs import View
     from birdfast.inference.predictor import Predictor
 
+    if options.gap is not None and not options.merge:
+        raise BirdfastError("--gap joins windows, and --no-merge keeps them apart: leave one of them out")
     first = Predictor(models[0])
+    if options.average and step is not None:
+        check_average(step, first.window)
     classes = choose(first.classes, keep=options.keep, drop=options.drop, strict=options.strict)
     needs = options.calibrate or options.threshold in TARGETS
     calibration = _calibration(models, first.extra) if needs else None

@@ -16,6 +16,15 @@ EVENTS = [*INDEX, "label", "probability"]
 _SLACK = 1e-6  # s: times are multiples of a step in floating point
 
 
+def check_average(step: float, window: float) -> None:
+    """Refuse stretches longer than a window of `window` s: the middles of some are heard by none, and would be dropped."""
+    if step > window + _SLACK:
+        raise BirdfastError(
+            f"average is of overlapping windows, and at a step of {step:g} s windows of {window:g} s leave gaps: "
+            f"take a step of {window:g} s or less, or leave out average"
+        )
+
+
 def average_overlaps(scores: pd.DataFrame, step: float) -> pd.DataFrame:
     """Scores of stretches of `step` s, one after the other: the mean of all windows over the middle of each.
 

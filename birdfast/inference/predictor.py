@@ -13,7 +13,7 @@ import pandas as pd
 from birdfast.errors import BirdfastError
 from birdfast.inference.engines import Engine, Lanes, load_engine
 from birdfast.inference.ensemble_engine import EnsembleEngine, mean_rank
-from birdfast.inference.events import average_overlaps, mean_within
+from birdfast.inference.events import average_overlaps, check_average, mean_within
 from birdfast.inference.jobs import Job, Paths, Scored, find_recordings, hours_bar, read_durations
 from birdfast.inference.postprocess import PostProcess, score_files
 from birdfast.inference.submission import (
@@ -137,10 +137,13 @@ class Predictor:
         Raises
         ------
         BirdfastError
-            If there is nothing to predict, or no recording can be read, or more than `max_bad` cannot.
+            If there is nothing to predict, or no recording can be read, or more than `max_bad` cannot; or `step` is
+            longer than a window with `average`.
         """
         if step is not None and not step > 0:
             raise BirdfastError(f"step is the time from window to window in s and must be above 0, not {step}")
+        if average and step is not None:
+            check_average(step, self.window)
         durations, broken = read_durations(find_recordings(paths), workers=self.workers)
         jobs = [Job(p, d, window_starts(d, window=self.window, step=step, last=last)) for p, d in durations.items()]
         scores = self._score(jobs, broken, post=post, progress=progress, max_bad=max_bad)

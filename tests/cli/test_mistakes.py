@@ -158,6 +158,20 @@ MISTAKES = {
         "train {birds} --cache-dir {bad}/cache",
         r"--cache-dir .* add --cache waveform, or leave it out",
     ),
+    "gap between what stays apart": (
+        "predict {run} {birds} --out {bad}/x --gap 3 --no-merge",
+        r"--gap joins windows, and --no-merge keeps them apart",
+    ),
+    "threshold of a table": (
+        "predict {run} {birds} --out {bad}/x --as csv --threshold 0.9",
+        r"--as csv takes scores alone: leave out --threshold",
+    ),
+    "average over gaps": (
+        "predict {run} {birds} --out {bad}/x --average --step 60",
+        r"at a step of 60 s .* leave gaps",
+    ),
+    "check of a copy": ("export {run} {bad}/x.safetensors --check {birds}", r"nothing is checked for .*x.safetensors"),
+    "check of a pickle": ("export {run} {bad}/x.pkl --check {bad}/nowhere", r"nothing is checked for .*x.pkl"),
     "context of a table": (
         "predict {run} {birds} --out {bad}/x --context 1",
         r"context=1 keeps sound .* add flac or wav",

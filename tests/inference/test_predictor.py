@@ -209,6 +209,8 @@ def test_nothing_to_predict_is_said(predictor, tmp_path):
         predictor.predict(tmp_path, progress=False)
     with pytest.raises(BirdfastError, match="above 0"):
         predictor.predict(tmp_path, step=0)
+    with pytest.raises(BirdfastError, match="at a step of 60 s windows of .* leave gaps: take a step of"):
+        predictor.predict(tmp_path, step=60, average=True)
 
 
 def test_wrong_arguments_are_said(bundle):
