@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ from birdfast.inference.listing import listing
 from birdfast.inference.run import Result
 from birdfast.inference.segments import cut_segments
 from birdfast.inference.writers import appending, write_audacity, write_raven
-from birdfast.recordings.places import below, file_name
+from birdfast.recordings.places import below, file_name, is_url
 
 TABLES = {"csv": "scores.csv", "events": "events.csv"}
 SOUND = ("flac", "wav")
@@ -99,8 +100,9 @@ def write_outputs(
     """Write the results of a job in other forms beside its store, one recording after the other.
 
     "csv" is ``scores.csv``, "events" ``events.csv``; "raven" and "audacity" are a file a recording in folders of these
-    names; "flac" and "wav" are the events' sound in ``segments/<label>/``, with `context` s around them. What is written
-    is listed in ``outputs.csv``; what an earlier call wrote by other scores or another view is removed.
+    names, with sub-folders for Audacity, whose labels are told by name alone; "flac" and "wav" are the events' sound in
+    ``segments/<label>/``, with `context` s around them. What is written is listed in ``outputs.csv``; what an earlier call
+    wrote by other scores or another view is removed.
 
     Returns
     -------
@@ -110,7 +112,8 @@ def write_outputs(
     counts = Counter(windows=0, events=0)
     settings = {form: f"{result.store.settings.digest}-{view.digest(form)}" for form in FORMATS}
     with listing(out, settings, formats, result.done) as wrote, ExitStack() as stack:
-        options = {"out": out, "names": short_names(result.done), "band": (fmin, fmax), "context": context}
+        names, places = short_names(result.done), below_common(result.done)
+        options = {"out": out, "names": names, "places": places, "band": (fmin, fmax), "context": context}
         sinks = {form: _sink(form, stack, **options) for form in formats}  # type: ignore[arg-type]
         for path, table in zip(result.done, result.tables()):
             scores, events = view.look(table)
@@ -134,9 +137,17 @@ def check_outputs(formats: Collection[str], context: float) -> None:
 
 
 def _sink(
-    form: str, stack: ExitStack, *, out: str, names: dict[str, str], band: tuple[float, float], context: float
+    form: str,
+    stack: ExitStack,
+    *,
+    out: str,
+    names: dict[str, str],
+    places: dict[str, str],
+    band: tuple[float, float],
+    context: float,
 ) -> Callable[[str, pd.DataFrame, pd.DataFrame], list[str]]:
     """Takes path, scores and events of each recording, writes one form of them, and gives the files' places in `out`."""
+    labels = _label_names(places)
     if form in TABLES:
         add = stack.enter_context(appending(below(out, TABLES[form]), index=form == "csv"))
 
@@ -146,10 +157,10 @@ def _sink(
             return [TABLES[form]]
         if form == "raven":
             file = f"raven/{names[path]}.Table.1.selections.txt"
-            write_raven(events, below(out, file), fmin=band[0], fmax=band[1])
+            write_raven(events, below(out, file), sound=places[path], fmin=band[0], fmax=band[1])
             return [file]
         if form == "audacity":
-            file = f"audacity/{names[path]}.txt"
+            file = f"audacity/{labels[path]}.txt"
             write_audacity(events, below(out, file))
             return [file]
         cut = cut_segments(events, below(out, "segments"), names[path], context=context, form=form)
@@ -163,6 +174,22 @@ def short_names(paths: Iterable[str]) -> dict[str, str]:
     stems = {path: Path(file_name(path)).stem for path in paths}
     often = Counter(stem.lower() for stem in stems.values())
     return {path: stem if often[stem.lower()] == 1 else f"{stem}-{_digits(path)}" for path, stem in stems.items()}
+
+
+def below_common(paths: Iterable[str]) -> dict[str, str]:
+    """The place of each recording in the deepest folder that holds them all, with slashes."""
+    plain = {path: path if is_url(path) else Path(os.path.normpath(path)).as_posix() for path in paths}
+    parts = {path: name.split("/") for path, name in plain.items()}
+    folders = [names[:-1] for names in parts.values()]
+    shared = next((i for i, level in enumerate(zip(*folders)) if len(set(level)) > 1), min(map(len, folders)))
+    return {path: "/".join(names[shared:]) for path, names in parts.items()}
+
+
+def _label_names(places: dict[str, str]) -> dict[str, str]:
+    """Names of label files by which alone they are told: a recording's, with its suffix where two differ in that only."""
+    stems = {path: str(PurePosixPath(place).with_suffix("")) for path, place in places.items()}
+    often = Counter(stems.values())
+    return {path: stem if often[stem] == 1 else places[path] for path, stem in stems.items()}
 
 
 def _digits(path: str) -> str:

@@ -78,8 +78,8 @@ def appending(place: str, *, index: bool) -> Iterator[Callable[[pd.DataFrame], N
         yield lambda table: table.to_csv(file, header=file.tell() == 0, index=index)
 
 
-def write_raven(events: pd.DataFrame, place: str, *, fmin: float, fmax: float) -> None:
-    """A Raven selection table of one recording's events; `fmin` and `fmax` in Hz: what the model hears."""
+def write_raven(events: pd.DataFrame, place: str, *, sound: str, fmin: float, fmax: float) -> None:
+    """A Raven selection table of one recording's events, the file `sound`; `fmin`, `fmax` in Hz: what the model hears."""
     table = pd.DataFrame(
         {
             "Selection": range(1, len(events) + 1),
@@ -89,6 +89,7 @@ def write_raven(events: pd.DataFrame, place: str, *, fmin: float, fmax: float) -
             "End Time (s)": events["end_time"].to_numpy(),
             "Low Freq (Hz)": fmin,
             "High Freq (Hz)": fmax,
+            "Begin File": sound,
             "Species": events["label"].to_numpy(),
             "Score": events["probability"].to_numpy(dtype=float).round(4),
         }

@@ -14,7 +14,7 @@ from birdfast.evaluation.calibration import METHODS, TARGETS, fit_calibration
 from birdfast.inference import outputs
 from birdfast.inference.bundle import save_bundle
 from birdfast.inference.events import EVENTS, find_events
-from birdfast.inference.outputs import View, check_outputs, short_names, write_outputs
+from birdfast.inference.outputs import View, _label_names, below_common, check_outputs, short_names, write_outputs
 from birdfast.inference.run import predict_into
 from birdfast.inference.segments import cut_segments
 from birdfast.inference.writers import write_raven
@@ -98,6 +98,14 @@ def test_raven_and_audacity_are_read_back(result, scores, tmp_path):
         assert read["start_time"].tolist() == own["start_time"].tolist()
         assert read["end_time"].tolist() == own["end_time"].tolist()
     assert len(list((tmp_path / "raven").iterdir())) == 3, "a table for each recording, of one name or not"
+    sounds = Path(result.store.place).parent / "sounds"
+    found = pd.concat(view(scores).look(scores.loc[[path]])[1] for path in result.done)
+    everything = read_source(tmp_path / "raven", audio_root=sounds).recordings
+    deep = read_source(tmp_path / "audacity" / "deep", audio_root=sounds / "deep").recordings
+    columns = {"path": "path", "start_time": "start_time", "label": "primary_label"}
+    for read, wanted in ((everything, found), (deep, found[found["path"].str.contains("deep")])):
+        rows = (read[list(columns.values())].values.tolist(), wanted[list(columns)].values.tolist())
+        assert sorted(rows[0]) == sorted(rows[1]) != []
 
 
 def test_what_other_settings_wrote_goes_and_nothing_else(result, scores, tmp_path, capsys):
@@ -109,7 +117,7 @@ def test_what_other_settings_wrote_goes_and_nothing_else(result, scores, tmp_pat
     first = files()
     for own in ("raven/mine.txt", "segments/mine.flac"):
         (tmp_path / own).write_text("mine")
-    some = replace(result, done=dict(list(result.done.items())[1:]))
+    some = replace(result, done=dict(list(result.done.items())[2:]))
     write_outputs(some, str(tmp_path), ["events", "audacity"], calm, **BAND)
     both = {"raven/mine.txt", "segments/mine.flac", "events.csv", "scores.csv"}
     assert files() >= (first - {f for f in first if f.startswith("audacity")}) | both, "the same settings: all stays"
@@ -146,7 +154,7 @@ def test_a_list_does_not_reach_beyond_its_folder(result, scores, tmp_path, elsew
 
 def test_late_times_keep_their_milliseconds(tmp_path):
     events = pd.DataFrame([("x", 86395.125, 86400.125, "wren", 0.5)], columns=EVENTS)
-    write_raven(events, str(tmp_path / "x"), **BAND)
+    write_raven(events, str(tmp_path / "x"), sound="x.wav", **BAND)
     assert pd.read_csv(tmp_path / "x", sep="\t")["Begin Time (s)"].tolist() == [86395.125]
 
 
@@ -179,4 +187,10 @@ def test_formats_and_names(result, scores, tmp_path):
         write_outputs(result, str(tmp_path), ["ravne"], view(scores), **BAND)
     names = short_names(["/x/a.wav", "/x/deep/A.flac", "/x/b.wav", "s3://x/c.ogg"])
     assert names["/x/b.wav"] == "b" and names["s3://x/c.ogg"] == "c"
+    assert below_common(["/x/a.wav", "/x/deep/A.flac"]) == {"/x/a.wav": "a.wav", "/x/deep/A.flac": "deep/A.flac"}
+    twins = _label_names({"x/a.wav": "a.wav", "x/a.flac": "a.flac", "x/y/a.wav": "y/a.wav"})
+    assert list(twins.values()) == ["a.wav", "a.flac", "y/a"]
+    apart = {"/x/in/../out/a.wav": "out/a.wav", "/x/in/b.wav": "in/b.wav"}
+    assert below_common(apart) == apart, "never out of the folder"
+    assert below_common(["s3://x/y/c.ogg"]) == {"s3://x/y/c.ogg": "c.ogg"}
     assert len(set(names.values())) == 4 and names["/x/a.wav"].startswith("a-")
