@@ -11,12 +11,12 @@ import pandas as pd
 from birdfast.errors import BirdfastError
 from birdfast.inference.writers import placing
 from birdfast.notes import note
-from birdfast.recordings.places import below, is_url, open_url, remove
+from birdfast.recordings.places import below, is_url, open_url, remove, version_of
 
 OUTPUTS = "outputs.csv"
-_COLUMNS = ["file", "form", "recording", "settings"]
+_COLUMNS = ["file", "form", "recording", "settings", "version"]
 
-_Listed = dict[str, tuple[str, str, str]]  # form, recording and settings of each file
+_Listed = dict[str, tuple[str, ...]]  # the other columns of each file
 
 
 @contextmanager
@@ -26,7 +26,8 @@ def listing(
     """Gives a function that takes form, recording and files, by their place in `folder`, as they are written.
 
     At the end listed files are removed that were not written again: those of other `settings` than their form has now,
-    and those of the `forms` and `recordings` asked for. If anything fails before, all stay.
+    and those of the `forms` and `recordings` asked for. What was changed by others since, as selections mended in Raven,
+    stays. If anything fails before, all stay.
 
     Raises
     ------
@@ -42,16 +43,23 @@ def listing(
         yield wrote
         outdated = [
             file
-            for file, (form, recording, by) in listed.items()
+            for file, (form, recording, by, _) in listed.items()
             if file not in written and (by != settings.get(form) or (form in forms and recording in recordings))
         ]
-        for file in outdated:
+        ours = [file for file in outdated if listed.pop(file)[-1] == _version(folder, file)]
+        for file in ours:
             _remove(folder, file)
-            del listed[file]
-        if outdated:
-            note(f"removed {len(outdated):,} files that an earlier run wrote into {folder}, the first {outdated[0]}")
+        if ours:
+            note(f"removed {len(ours):,} files that an earlier run wrote into {folder}, the first {ours[0]}")
     finally:
-        _write(folder, listed | written)
+        _write(folder, listed | {file: (*row, _version(folder, file)) for file, row in written.items()})
+
+
+def _version(folder: str, name: str) -> str:
+    try:
+        return version_of(below(folder, name))
+    except OSError:
+        return ""
 
 
 def _read(folder: str) -> _Listed:
@@ -64,7 +72,7 @@ def _read(folder: str) -> _Listed:
         return {}
     except (KeyError, ValueError) as error:  # ParserError, EmptyDataError and UnicodeDecodeError are ValueErrors
         raise BirdfastError(f"{place} is no list of birdfast's: rename it, or choose another folder") from error
-    return {name: (form, recording, by) for name, form, recording, by in rows if _inside(name)}
+    return {name: tuple(row) for name, *row in rows if _inside(name)}
 
 
 def _inside(name: str) -> bool:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,6 +19,7 @@ from birdfast.inference.outputs import View, _label_names, below_common, check_o
 from birdfast.inference.run import predict_into
 from birdfast.inference.segments import cut_segments
 from birdfast.inference.writers import write_raven
+from birdfast.recordings.places import version_of
 from birdfast.recordings.tables import read_source
 
 BAND = {"fmin": 50.0, "fmax": 4000.0}
@@ -115,11 +117,11 @@ def test_what_other_settings_wrote_goes_and_nothing_else(result, scores, tmp_pat
     forms, calm = ["raven", "audacity", "flac", "csv"], view(scores)
     write_outputs(result, str(tmp_path), forms, calm, **BAND)
     first = files()
-    for own in ("raven/mine.txt", "segments/mine.flac"):
-        (tmp_path / own).write_text("mine")
+    for own in ("raven/mine.txt", "segments/mine.flac", "raven/b.Table.1.selections.txt"):
+        (tmp_path / own).write_text("mine, or mended by hand")
     some = replace(result, done=dict(list(result.done.items())[2:]))
     write_outputs(some, str(tmp_path), ["events", "audacity"], calm, **BAND)
-    both = {"raven/mine.txt", "segments/mine.flac", "events.csv", "scores.csv"}
+    both = {"raven/mine.txt", "segments/mine.flac", "raven/b.Table.1.selections.txt", "events.csv", "scores.csv"}
     assert files() >= (first - {f for f in first if f.startswith("audacity")}) | both, "the same settings: all stays"
     assert "removed 1 files" in capsys.readouterr().err, "a recording whose name is its own now has one file"
     write_outputs(result, str(tmp_path), ["events"], view(scores, thresholds=np.full(4, 0.99)), **BAND)
@@ -127,6 +129,15 @@ def test_what_other_settings_wrote_goes_and_nothing_else(result, scores, tmp_pat
     assert not (tmp_path / "audacity").exists() and "removed" in capsys.readouterr().err
     write_outputs(result, str(tmp_path), ["events"], view(scores, classes=CLASSES[:1], thresholds=np.ones(1)), **BAND)
     assert files() == both - {"scores.csv"}
+
+
+def test_on_object_storage_too(result, scores):
+    memory = fsspec.filesystem("memory")
+    for forms in (["raven", "audacity"], ["events"]):
+        write_outputs(result, "memory://listed", forms, view(scores, gap=float(len(forms))), **BAND)
+    found = [path.removeprefix("/listed/") for path in memory.find("/listed")]
+    memory.rm("/listed", recursive=True)
+    assert sorted(found) == ["events.csv", "outputs.csv"]
 
 
 def test_a_failure_removes_nothing_and_lists_what_was_written(result, scores, tmp_path, monkeypatch):
@@ -143,7 +154,10 @@ def test_a_failure_removes_nothing_and_lists_what_was_written(result, scores, tm
 def test_a_list_does_not_reach_beyond_its_folder(result, scores, tmp_path, elsewhere):
     (tmp_path / "mine.txt").write_text("mine")
     (tmp_path / "out").mkdir()
-    row = ("file,form,recording,settings", f"{elsewhere.format(tmp_path)},raven,x,y")
+    row = (
+        "file,form,recording,settings,version",
+        f"{elsewhere.format(tmp_path)},raven,x,y,{version_of(tmp_path / 'mine.txt')}",
+    )
     (tmp_path / "out" / "outputs.csv").write_text("\n".join(row))
     write_outputs(result, str(tmp_path / "out"), ["events"], view(scores), **BAND)
     assert (tmp_path / "mine.txt").exists()
