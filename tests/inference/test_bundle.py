@@ -167,8 +167,8 @@ def test_a_tampered_description_is_a_sentence(saved, tmp_path, changes, message)
 
 
 def test_a_huge_backbone_is_refused_before_memory_is_taken(bundle, saved, tmp_path):
-    """Of 7 GB of weights, promised by a file of some kB."""
-    recipe = bundle.recipe.with_(backbone="vit_giant_patch14_clip_224").to_dict()
+    """Of 3 GB of weights, promised by a file of some kB."""
+    recipe = bundle.recipe.with_(backbone="convnext_xxlarge").to_dict()
     path = tampered(saved, tmp_path / "t.safetensors", recipe=recipe)
     script = (
         "import resource, birdfast.models\n"
@@ -176,7 +176,7 @@ def test_a_huge_backbone_is_refused_before_memory_is_taken(bundle, saved, tmp_pa
         "from birdfast.inference.bundle import load_bundle\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         f"try: load_bundle({str(path)!r})\n"
-        "except BirdfastError as error: assert 'do not fit the vit_giant' in str(error), error\n"
+        "except BirdfastError as error: assert 'do not fit the convnext_xxlarge' in str(error), error\n"
         "else: raise AssertionError('loaded')\n"
         "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3)\n"
     )
