@@ -11,9 +11,15 @@ from birdfast.recordings.synth import synth
 from birdfast.recordings.tables import read_table
 
 
-def test_soundscape_windows_marked_so_become_recordings(tmp_path):
-    folder = synth(tmp_path / "2021", n_classes=5, year=2021)
-    source = read_birdclef(folder)
+@pytest.fixture(scope="module")
+def folder_of_2021(tmp_path_factory):
+    """A small BirdCLEF 2021, whose silent windows say "nocall"."""
+    sizes = {"n_recordings": 10, "n_labelled": 2, "n_unlabelled": 0, "n_test": 0}
+    return synth(tmp_path_factory.mktemp("2021"), n_classes=5, year=2021, **sizes)
+
+
+def test_soundscape_windows_marked_so_become_recordings(folder_of_2021):
+    source = read_birdclef(folder_of_2021)
     silent = source.soundscapes[source.soundscapes["no_call"]]
     assert 0 < len(silent) < len(source.soundscapes)
     made = with_no_call(source)
@@ -26,9 +32,8 @@ def test_soundscape_windows_marked_so_become_recordings(tmp_path):
     assert list(made.soundscapes["path"]) == list(source.soundscapes["path"][~source.soundscapes["no_call"]])
 
 
-def test_a_window_in_which_only_another_species_calls_is_not_without_call(tmp_path):
-    folder = synth(tmp_path / "2021", n_classes=5, year=2021)
-    source = read_birdclef(folder, classes=read_birdclef(folder).classes[:2])
+def test_a_window_in_which_only_another_species_calls_is_not_without_call(folder_of_2021):
+    source = read_birdclef(folder_of_2021, classes=read_birdclef(folder_of_2021).classes[:2])
     assert (source.soundscapes["labels"].map(len) == 0).sum() > source.soundscapes["no_call"].sum()
 
 
