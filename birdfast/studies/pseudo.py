@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
@@ -103,7 +103,7 @@ def pseudo_label(
     ------
     BirdfastError
         Before anything is trained: for knobs that a round cannot train with, if there are no soundscapes, fewer than two
-        folds, or folds that share a recordist.
+        folds, folds that share a recordist, or other folds than the study in `out` has.
     """
     from birdfast.training.dataloaders import check_request
 
@@ -118,7 +118,7 @@ def pseudo_label(
     files = find_unlabelled(found, soundscapes)
     recipe = with_all_folds(found, recipe)
     numbers = check_folds(found, recipe, folds)
-    begin(out, recipe, found, soundscapes=digest_paths(found.root, files))
+    begin(out, recipe, found, soundscapes=digest_paths(found.root, files), folds=numbers)
     study = _Study(out, found, recipe, files, numbers, {"device": device, **options})
     return study.run(plan)
 
@@ -245,8 +245,7 @@ class _Study:
         return self.out / f"round{number}"
 
     def _train(self, number: int, recipe: Recipe, **pseudo: Any) -> Folds:
-        study = train_folds(self.source, recipe, self._folder(number), self.numbers, **pseudo, **self.options)
-        return replace(study, folds=self.numbers)  # rounds are compared over the same rows, whatever was trained before
+        return train_folds(self.source, recipe, self._folder(number), self.numbers, **pseudo, **self.options)
 
     def _labels(self, number: int, teacher: Folds) -> pd.DataFrame:
         """The soft labels of a round, made once."""

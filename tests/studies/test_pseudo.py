@@ -136,13 +136,6 @@ def test_labels_are_found_where_the_data_have_moved_to(source, recipe, tmp_path,
         assert {Path(path).parent for path in dls.pools[0].windows[0]} == {second.root}
 
 
-def test_rounds_are_scored_over_the_folds_that_are_asked_for(source, recipe, tmp_path, monkeypatch):
-    """A round that an earlier call gave more folds would be compared over other recordings."""
-    all_there = folds_module.Folds(tmp_path, recipe, source.classes, [0, 1, 2])
-    monkeypatch.setattr(module, "train_folds", lambda *args, **options: all_there)
-    assert module._Study(tmp_path, source, recipe, [], [0, 1], {})._train(0, recipe).folds == [0, 1]
-
-
 def test_no_site_that_validates_is_trained_on_by_pseudo_labels(study, source, recipe):
     table = labels_of(study)
     for fold in (0, 1):
@@ -222,6 +215,14 @@ def test_rounds_have_the_knobs_of_the_recipe_unless_others_are_given(
     teacher, student = trained
     assert teacher.pseudo_mix == 0.0
     assert (student.pseudo_how, student.pseudo_mix, student.pseudo_power, student.pseudo_label_sum) == expected
+
+
+def test_other_folds_are_another_study(source, recipe, tmp_path, monkeypatch):
+    """Labels are made once, and by all models that there are."""
+    monkeypatch.setattr(module._Study, "run", lambda study, plan: None)
+    pseudo_label(source, recipe.with_(n_folds=3), tmp_path, folds=[0, 1])
+    with pytest.raises(BirdfastError, match=r"another study, you changed folds \(\[0, 1\] to \[0, 1, 2\]\)"):
+        pseudo_label(source, recipe.with_(n_folds=3), tmp_path)
 
 
 def test_what_cannot_work_is_refused_before_anything_is_trained(tiny_birds, tiny_table, source, recipe, tmp_path):
