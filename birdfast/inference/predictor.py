@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -202,47 +202,60 @@ class Predictor:
         files = [printable(file) for file in files]
         rows = submission_rows(sample, files, durations, year=year)
         if step is None:
-            scores = self._score_rows(rows, durations, broken, post=post, progress=progress)
+            scores = self.score_windows(rows, durations, broken, post=post, progress=progress)
         else:
             scores = self._average_rows(rows, step, post=post, progress=progress)
+        check_varied(scores.dropna().to_numpy())
+        scores = self._complete(scores)
         table = submission_table(rows["row_id"].tolist(), scores[classes], sample, threshold=threshold)
         check_submission(table, sample, n_rows=len(rows))
         write_submission(table, out)
         return table
 
-    def _score_rows(
+    def score_windows(
         self,
-        rows: pd.DataFrame,
-        durations: dict[str, float],
-        broken: dict[str, str],
+        windows: pd.DataFrame,
+        durations: Mapping[str, float],
+        broken: Mapping[str, str],
         *,
-        post: PostProcess | None,
-        progress: bool,
+        length: float = WINDOW,
+        post: PostProcess | None = None,
+        progress: bool = True,
     ) -> pd.DataFrame:
-        """Probabilities of each of the `rows`, complete: those of unreadable files hold the mean of all others."""
-        window = self.window
-        starts = rows["start_time"].to_numpy(dtype=float)
-        if window != WINDOW:  # the model's longer or shorter window around the middle of the scored one
-            end = rows["path"].map(durations).fillna(0.0).to_numpy()
-            starts = np.clip(starts + (WINDOW - window) / 2, 0, np.maximum(end - window, 0))
-        wanted = pd.DataFrame({"path": rows["path"].to_numpy(), "start": starts})
+        """Probabilities of the windows that are named, and of no others.
+
+        Parameters
+        ----------
+        windows
+            `path` and `start_time` (s) of each; in any order, also twice. `post` acts on a file's windows in order.
+        durations, broken
+            Seconds of each file, or why it cannot be read: what
+            :func:`~birdfast.inference.jobs.read_durations` gives.
+        length
+            Seconds of each; a model that hears longer or shorter ones is given that around the middle, within the file.
+
+        Returns
+        -------
+        Float32, a row a window in their order, a column a class; NaN of unreadable files, which :attr:`errors` lists.
+        """
+        starts = windows["start_time"].to_numpy(dtype=float)
+        if abs(length - self.window) > 1e-6:
+            end = windows["path"].map(durations).fillna(0.0).to_numpy()
+            starts = np.clip(starts + (length - self.window) / 2, 0, np.maximum(end - self.window, 0))
+        wanted = pd.DataFrame({"path": windows["path"].to_numpy(), "start": starts})
         of_path = {str(path): np.unique(group) for path, group in wanted.groupby("path", sort=False)["start"]}
         jobs = [Job(path, durations[path], starts) for path, starts in of_path.items() if path in durations]
         asked = {path: reason for path, reason in broken.items() if path in of_path}
         scores = self._score(jobs, asked, post=post, progress=progress, max_bad=None)
-        table = pd.DataFrame(scores, index=_index(jobs, window).droplevel("end_time"), columns=self.classes)
-        table = table[~table.index.isin(self.errors["path"], level="path")]
-        check_varied(table.to_numpy())
-        return self._complete(table.reindex(pd.MultiIndex.from_frame(wanted)))
+        table = pd.DataFrame(scores, index=_index(jobs, self.window).droplevel("end_time"), columns=self.classes)
+        return table.reindex(pd.MultiIndex.from_frame(wanted))
 
     def _average_rows(
         self, rows: pd.DataFrame, step: float, *, post: PostProcess | None, progress: bool
     ) -> pd.DataFrame:
-        """As :meth:`_score_rows`, from overlapping windows."""
+        """Probabilities of each of the `rows` from overlapping windows; NaN of unreadable files."""
         paths = rows["path"].unique().tolist()
-        table = self.predict(paths, step=step, post=post, average=True, progress=progress)
-        check_varied(table.to_numpy())
-        return self._complete(mean_within(table, rows, WINDOW))
+        return mean_within(self.predict(paths, step=step, post=post, average=True, progress=progress), rows, WINDOW)
 
     def _complete(self, filled: pd.DataFrame) -> pd.DataFrame:
         """Rows of unreadable files, NaN so far, get the mean of all others."""

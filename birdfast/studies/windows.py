@@ -11,7 +11,7 @@ import pandas as pd
 
 from birdfast.errors import BirdfastError
 from birdfast.evaluation.report import INDEX, join_truth, joined_rows
-from birdfast.inference.jobs import Job, find_recordings, read_durations
+from birdfast.inference.jobs import find_recordings, read_durations
 from birdfast.inference.postprocess import PostProcess
 from birdfast.notes import note
 from birdfast.recordings.audio import window_starts
@@ -57,18 +57,15 @@ def window_scores(predictor: Any, truth: Truth, *, post: PostProcess | None = No
     """
     table = truth.multi_hot(predictor.classes)
     length = float(np.median(table.index.get_level_values("end_time") - table.index.get_level_values("start_time")))
+    if abs(length - predictor.window) > 1e-6:
+        hears = f"the model hears {predictor.window:g} s"
+        note(f"{hears}: each {length:g} s of the truth is scored by the window around its middle")
     paths = find_recordings(table.index.unique("path").tolist())
     durations, broken = read_durations(paths, workers=predictor.workers)
     windows = table.index.to_frame(index=False) if truth.complete else _all_windows(durations, length)
-    windows = windows[windows["path"].isin(durations)]
-    wanted = pd.DataFrame({"path": windows["path"], "start": _starts(windows, durations, length, predictor.window)})
-    of_path = {str(path): np.unique(group) for path, group in wanted.groupby("path", sort=False)["start"]}
-    jobs = [Job(path, durations[path], starts) for path, starts in of_path.items()]
-    scores = predictor._score(jobs, broken, post=post, progress=progress, max_bad=None)
-    keys = pd.MultiIndex.from_tuples([(job.path, start) for job in jobs for start in job.starts])
-    places = keys.get_indexer(pd.MultiIndex.from_frame(wanted))
-    scored = pd.DataFrame(scores[places], index=pd.MultiIndex.from_frame(windows[INDEX]), columns=predictor.classes)
-    return join(scored[~scored.index.isin(predictor.errors["path"], level="path")], table, truth)
+    inside = windows.assign(start_time=_starts(windows, durations, length))
+    scores = predictor.score_windows(inside, durations, broken, length=length, post=post, progress=progress)
+    return join(scores.set_axis(pd.MultiIndex.from_frame(windows[INDEX])).dropna(), table, truth)
 
 
 def _all_windows(durations: Mapping[str, float], length: float) -> pd.DataFrame:
@@ -78,21 +75,13 @@ def _all_windows(durations: Mapping[str, float], length: float) -> pd.DataFrame:
     return table.assign(end_time=table["start_time"] + length)
 
 
-def _starts(windows: pd.DataFrame, durations: Mapping[str, float], length: float, window: float) -> np.ndarray:
-    """Where the model's `window` begins for each of the `windows`, which last `length` s; as in a submission.
-
-    One that begins beyond its file's end is the file's last. The model's longer or shorter one stays within the file.
-    """
+def _starts(windows: pd.DataFrame, durations: Mapping[str, float], length: float) -> np.ndarray:
+    """Where each of the `windows`, which last `length` s, begins; the file's last, if beyond its end, as in a submission."""
     last = {path: window_starts(duration, window=length)[-1] for path, duration in durations.items()}
     asked, lasts = windows["start_time"].to_numpy(), windows["path"].map(last).to_numpy()
     if n := int((asked > lasts).sum()):
         note(f"{n} rows of the truth lie beyond their file's end: they hold the scores of its last window")
-    starts = np.clip(asked, 0, lasts)
-    if abs(length - window) < 1e-6:
-        return starts
-    note(f"the model hears {window:g} s: each {length:g} s of the truth is scored by the window around its middle")
-    end = windows["path"].map(durations).to_numpy()
-    return np.clip(starts + (length - window) / 2, 0, np.maximum(end - window, 0))
+    return np.minimum(asked, lasts)
 
 
 def join(scores: pd.DataFrame, table: pd.DataFrame, truth: Truth) -> Sides:
