@@ -30,6 +30,7 @@ from birdfast.notes import note
 from birdfast.recipe import Recipe
 from birdfast.recordings.audio import read_headers
 from birdfast.recordings.folds import split
+from birdfast.recordings.labelled import inside_files
 from birdfast.recordings.tables import Source, read_source
 from birdfast.studies.windows import Sides, window_scores
 
@@ -226,7 +227,9 @@ def _recordings(source: Source, predictor: Any, models: Sequence[Any], fold: int
             f"--fold must lie between 0 and {recipe.n_folds - 1}, the model's recipe has {recipe.n_folds}"
         )
     # Training leaves out what it cannot read before it splits.
-    recordings = recordings[read_headers(recordings["path"])["error"].isna().to_numpy()].reset_index(drop=True)
+    headers = read_headers(recordings["path"])
+    there = recordings.assign(duration=headers["duration"].to_numpy())[headers["error"].isna().to_numpy()]
+    recordings = inside_files(there.reset_index(drop=True))
     mine = split(recordings, n_folds=recipe.n_folds, fold=fold, group=recipe.group, seed=recipe.seed)
     heard, sure = heard_recordings(recordings, models, predictor.engine, source.root)
     what = f"{mine.sum()} {rows} of fold {fold} of {source.root or source.layout}, {_whose(heard[mine], sure)}"

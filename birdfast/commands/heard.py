@@ -101,7 +101,7 @@ def _written(model: Any, paths: pd.Series, root: Path | None) -> np.ndarray | No
     if not isinstance(model, (str, Path)):
         return None
     folder = find_bundle(model).parent
-    sides = known_sides(folder, root)
+    sides = run_sides(folder, root)
     if sides is not None:
         mine = paths.map(sides)
         return mine.eq(False).to_numpy(bool) if mine.notna().any() else None
@@ -112,7 +112,7 @@ def _written(model: Any, paths: pd.Series, root: Path | None) -> np.ndarray | No
     return heard if heard.any() else None
 
 
-def known_sides(run: Path, root: Path | None) -> dict[str, bool] | None:
+def run_sides(run: Path, root: Path | None) -> dict[str, bool] | None:
     """Whether each file of a run validates, by its path, where the data lie now in `root`; None where it does not say."""
     if not (run / SPLIT).is_file():
         return None

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from birdfast import __version__
-from birdfast.commands.heard import DATA, SPLIT, known_sides
+from birdfast.commands.heard import DATA, SPLIT, run_sides
 from birdfast.commands.tables import save_plot, write_tables
 from birdfast.errors import BirdfastError, unknown
 from birdfast.notes import note
@@ -89,7 +89,7 @@ def train_run(
         bad_files = BadFiles(out / "bad_files.jsonl")
         if is_first:
             Path(bad_files.path).unlink(missing_ok=True)  # of the run before it was stopped: files may be mended
-        sides = known_sides(out, found.root) if resume else None
+        sides = run_sides(out, found.root) if resume else None
         more = {"cache": cache, "cache_dir": cache_dir, "pseudo": pseudo, "sides": sides}
         dls = bird_dls(found, recipe, num_workers=num_workers, device=device, bad_files=bad_files, **more)
         if resume:
@@ -97,7 +97,7 @@ def train_run(
         learn = bird_learner(dls, path=out)
         if is_first:
             recipe.save(out / RECIPE)
-            _describe_data(out, dls, source, columns, pseudo)
+            _describe_data(out, dls, source, columns, pseudo, sides or {})
         with quiet_unless_watched(learn) as cbs, _shared(learn):
             learn.fit_recipe(run=out, resume=resume, cbs=cbs)
         seconds = _seconds_before(out) + (time.monotonic() - started) * (recipe.epochs > done)
@@ -161,7 +161,12 @@ def _check_same_data(out: Path, dls: Any, sides: Mapping[str, bool] | None) -> N
 
 
 def _describe_data(
-    out: Path, dls: Any, source: Any, columns: Mapping[str, Any] | None, pseudo: str | Path | None
+    out: Path,
+    dls: Any,
+    source: Any,
+    columns: Mapping[str, Any] | None,
+    pseudo: str | Path | None,
+    sides: Mapping[str, bool],
 ) -> None:
     """What is trained on, so that the run explains itself while it is going."""
     from birdfast.plots import plot_class_counts
@@ -181,7 +186,12 @@ def _describe_data(
         "leaks": dls.leaks.line(),
     }
     (out / DATA).write_text(json.dumps(data, indent=2) + "\n")
-    recordings[["path", "primary_label", "author", "is_valid"]].to_csv(out / SPLIT, index=False)
+    absent = pd.Series(sides, dtype=bool).drop(recordings["path"], errors="ignore")  # may come back: it keeps its side
+    rows = [
+        recordings[["path", "primary_label", "author", "is_valid"]],
+        absent.rename_axis("path").reset_index(name="is_valid"),
+    ]
+    pd.concat(rows, ignore_index=True).to_csv(out / SPLIT, index=False)
     save_plot(plot_class_counts(train_counts(dls)), out / "class_counts.png")
 
 

@@ -17,7 +17,7 @@ from birdfast.errors import BirdfastError
 from birdfast.recipe import Recipe, epoch_steps, get_recipe, lr_too_low
 from birdfast.recordings.audio import read_headers
 from birdfast.recordings.folds import LeakReport, leak_report, official_folds
-from birdfast.recordings.labelled import of_soundscapes, split_both
+from birdfast.recordings.labelled import inside_files, of_soundscapes, split_both
 from birdfast.recordings.labels import check_labels
 from birdfast.recordings.no_call import with_no_call
 from birdfast.recordings.tables import Source, read_source
@@ -61,7 +61,7 @@ def examine(
     findings += [*_check_classes(found, recipe), *_check_duplicates(found.recordings[good])]
     if good.any():
         shapes = headers[["sample_rate", "channels", "duration"]]
-        findings += _check_split(found.recordings.assign(**shapes)[good].reset_index(drop=True), recipe)
+        findings += _check_split(inside_files(found.recordings.assign(**shapes)[good].reset_index(drop=True)), recipe)
     findings += [_check_rate_of_learning(int(good.sum()), recipe), *check_machine(recipe)]
     return Report("source", _name(source), findings)
 

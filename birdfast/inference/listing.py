@@ -25,9 +25,9 @@ def listing(
 ) -> Iterator[Callable[[str, str, list[str]], None]]:
     """Gives a function that takes form, recording and files, by their place in `folder`, as they are written.
 
-    At the end listed files are removed that were not written again: those of other `settings` than their form has now,
-    and those of the `forms` and `recordings` asked for. What was changed by others since, as selections mended in Raven,
-    stays. If anything fails before, all stay.
+    At the end listed files of the `forms` asked for are removed that were not written again: those of other `settings`, and
+    those of these `recordings`. What was changed by others since, as selections mended in Raven, stays. Files of other
+    forms stay, too; a note says if another model scored them. If anything fails before, all stay.
 
     Raises
     ------
@@ -44,13 +44,18 @@ def listing(
         outdated = [
             file
             for file, (form, recording, by, _) in listed.items()
-            if file not in written and (by != settings.get(form) or (form in forms and recording in recordings))
+            if form in forms and file not in written and (by != settings[form] or recording in recordings)
         ]
         ours = [file for file in outdated if listed.pop(file)[-1] == _version(folder, file)]
         for file in ours:
             _remove(folder, file)
         if ours:
             note(f"removed {len(ours):,} files that an earlier run wrote into {folder}, the first {ours[0]}")
+        others = [file for file, (form, _, by, _) in listed.items() if form not in forms and by != settings[form]]
+        if others:
+            note(
+                f"{len(others):,} files in {folder} are of other scores or thresholds, the first {others[0]}: they stay"
+            )
     finally:
         _write(folder, listed | {file: (*row, _version(folder, file)) for file, row in written.items()})
 

@@ -102,7 +102,7 @@ def write_outputs(
     "csv" is ``scores.csv``, "events" ``events.csv``; "raven" and "audacity" are a file a recording in folders of these
     names, with sub-folders for Audacity, whose labels are told by name alone; "flac" and "wav" are the events' sound in
     ``segments/<label>/``, with `context` s around them. What is written is listed in ``outputs.csv``; what an earlier call
-    wrote by other scores or another view is removed.
+    wrote in these forms by other scores or another view is removed.
 
     Returns
     -------
@@ -111,15 +111,18 @@ def write_outputs(
     check_outputs(formats, context)
     counts = Counter(windows=0, events=0)
     settings = {form: f"{result.store.settings.digest}-{view.digest(form)}" for form in FORMATS}
-    with listing(out, settings, formats, result.done) as wrote, ExitStack() as stack:
-        names, places = short_names(result.done), below_common(result.done)
-        options = {"out": out, "names": names, "places": places, "band": (fmin, fmax), "context": context}
-        sinks = {form: _sink(form, stack, **options) for form in formats}  # type: ignore[arg-type]
-        for path, table in zip(result.done, result.tables()):
-            scores, events = view.look(table)
-            counts.update(windows=len(scores), events=len(events))
-            for form, sink in sinks.items():
-                wrote(form, path, sink(path, scores, events))
+    names, places = short_names(result.done), below_common(result.done)
+    options = {"out": out, "names": names, "places": places, "band": (fmin, fmax), "context": context}
+    with listing(out, settings, formats, result.done) as wrote:
+        with ExitStack() as stack:
+            sinks = {form: _sink(form, stack, **options) for form in formats}  # type: ignore[arg-type]
+            for path, table in zip(result.done, result.tables()):
+                scores, events = view.look(table)
+                counts.update(windows=len(scores), events=len(events))
+                for form, sink in sinks.items():
+                    wrote(form, path, sink(path, scores, events))
+        for form in TABLES.keys() & set(formats):  # in their place now
+            wrote(form, "", [TABLES[form]])
     return dict(counts)
 
 
@@ -154,7 +157,7 @@ def _sink(
     def write(path: str, scores: pd.DataFrame, events: pd.DataFrame) -> list[str]:
         if form in TABLES:
             add(scores if form == "csv" else events)
-            return [TABLES[form]]
+            return []  # not before all are in it
         if form == "raven":
             file = f"raven/{names[path]}.Table.1.selections.txt"
             write_raven(events, below(out, file), sound=places[path], fmin=band[0], fmax=band[1])

@@ -202,7 +202,8 @@ class Predictor:
         files = [printable(file) for file in files]
         rows = submission_rows(sample, files, durations, year=year)
         if step is None:
-            scores = self.score_windows(rows, durations, broken, post=post, progress=progress)
+            asked = {path: reason for path, reason in broken.items() if path in set(rows["path"])}
+            scores = self.score_windows(rows, durations, asked, post=post, progress=progress)
         else:
             scores = self._average_rows(rows, step, post=post, progress=progress)
         check_varied(scores.dropna().to_numpy())
@@ -229,8 +230,7 @@ class Predictor:
         windows
             `path` and `start_time` (s) of each; in any order, also twice. `post` acts on a file's windows in order.
         durations, broken
-            Seconds of each file, or why it cannot be read: what
-            :func:`~birdfast.inference.jobs.read_durations` gives.
+            Seconds of each file, or why it cannot be read, as :func:`~birdfast.inference.jobs.read_durations` gives them.
         length
             Seconds of each; a model that hears longer or shorter ones is given that around the middle, within the file.
 
@@ -245,8 +245,7 @@ class Predictor:
         wanted = pd.DataFrame({"path": windows["path"].to_numpy(), "start": starts})
         of_path = {str(path): np.unique(group) for path, group in wanted.groupby("path", sort=False)["start"]}
         jobs = [Job(path, durations[path], starts) for path, starts in of_path.items() if path in durations]
-        asked = {path: reason for path, reason in broken.items() if path in of_path}
-        scores = self._score(jobs, asked, post=post, progress=progress, max_bad=None)
+        scores = self._score(jobs, dict(broken), post=post, progress=progress, max_bad=None)
         table = pd.DataFrame(scores, index=_index(jobs, self.window).droplevel("end_time"), columns=self.classes)
         return table.reindex(pd.MultiIndex.from_frame(wanted))
 

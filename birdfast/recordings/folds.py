@@ -45,7 +45,7 @@ def assign_folds(
     groups = _groups(recordings, group)
     labels = pd.factorize(recordings["primary_label"])[0]
     folds = np.full(len(recordings), ALWAYS_TRAIN)
-    free = ~_rare(recordings, labels, groups)
+    free = ~_rare(recordings, labels, groups, n_folds)
     if free.any():
         folds[free] = _stratified(labels[free], groups[free], n_folds, seed)
     return _train_every_class(folds, labels, groups)
@@ -104,10 +104,11 @@ def _groups(recordings: pd.DataFrame, group: str) -> np.ndarray:
     return connected_components(edges, directed=False)[1][files]
 
 
-def _rare(recordings: pd.DataFrame, labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
+def _rare(recordings: pd.DataFrame, labels: np.ndarray, groups: np.ndarray, n_folds: int) -> np.ndarray:
     """Rows of classes that cannot be held out, and all rows of the recordings that these rows are part of.
 
-    Other classes are heard in such recordings, too: they take their group along, unless nothing is left to hold out.
+    Other classes are heard in such recordings, too: they take their group along, unless that leaves fewer groups than
+    folds, or less than half of the rows, to hold out; the leak report tells then.
     """
     files = pd.factorize(recording_ids(recordings["path"]))[0]
     table = pd.DataFrame({"label": labels, "group": groups, "file": files})
@@ -115,8 +116,8 @@ def _rare(recordings: pd.DataFrame, labels: np.ndarray, groups: np.ndarray) -> n
     rare = (by_label["file"].transform("nunique") < 2) | (by_label["group"].transform("nunique") < 2)
     whole = table["file"].isin(table.loc[rare, "file"])
     along = whole | table["group"].isin(table.loc[whole & ~rare, "group"])
-    left = table.loc[~along, "group"].nunique()
-    return (along if left > 1 else whole).to_numpy()
+    enough = table.loc[~along, "group"].nunique() >= n_folds and along.mean() <= 0.5
+    return (along if enough else whole).to_numpy()
 
 
 def _stratified(labels: np.ndarray, groups: np.ndarray, n_folds: int, seed: int) -> np.ndarray:

@@ -68,11 +68,14 @@ def of_soundscapes(recordings: pd.DataFrame) -> np.ndarray:
 
 
 def inside_files(recordings: pd.DataFrame) -> pd.DataFrame:
-    """Without labelled windows that begin where their file (`duration`, s) has ended; says how many there were."""
-    beyond = of_soundscapes(recordings) & (recordings["start_time"] >= recordings["duration"]).to_numpy()
-    if beyond.any():
-        first = recordings.loc[beyond, "path"].iloc[0]
-        note(f"{beyond.sum()} labelled windows lie beyond the end of their soundscape (first: {first}): left out")
+    """Without rows that begin where their file (`duration`, s) has ended; says how many there were."""
+    beyond = (recordings["start_time"] >= recordings["duration"]).to_numpy()
+    windows = of_soundscapes(recordings)
+    for what, rows in {"labelled windows": beyond & windows, "rows of recordings": beyond & ~windows}.items():
+        if rows.any():
+            first = recordings[rows].iloc[0]
+            where = f"{first['path']} at {first['start_time']:g} s, which ends at {first['duration']:g} s"
+            note(f"{rows.sum()} {what} begin after the end of their file (first: {where}): left out")
     return recordings[~beyond].reset_index(drop=True)
 
 

@@ -151,8 +151,11 @@ def read_folders(folder: str | Path, *, classes: Sequence[str] | None = None) ->
     root = Path(folder).absolute()
     if not root.is_dir():
         raise BirdfastError(f"no folder {root}: check the path")
-    folders = [entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
-    names = sorted(folder.name for folder in folders if not _is_ours(folder))
+    folders = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    ours = [folder.name for folder in folders if _is_ours(folder)]
+    if ours:
+        note(f"no classes, but runs or caches of birdfast: {', '.join(ours)}")
+    names = [folder.name for folder in folders if folder.name not in ours]
     rows = [(str(file), name) for name in names for file in list_audio_files(root / name) or _spectrograms(root / name)]
     with_sound = {name for _, name in rows}
     if len(with_sound) < 2:
@@ -168,10 +171,14 @@ def read_folders(folder: str | Path, *, classes: Sequence[str] | None = None) ->
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether birdfast made a folder: runs lie in it (recipe.toml), or caches (settings.json), and no class."""
-    return any(
-        next(folder.glob(name), None) for name in ("recipe.toml", "*/recipe.toml", "*/*/recipe.toml", "*/settings.json")
-    )
+    """Whether runs or caches of birdfast lie in a folder, and no class."""
+    signs = {
+        "recipe.toml": "backbone = ",
+        "*/recipe.toml": "backbone = ",
+        "*/*/recipe.toml": "backbone = ",
+        "*/settings.json": '"kind": ',
+    }
+    return any(sign in file.read_text(errors="replace") for name, sign in signs.items() for file in folder.glob(name))
 
 
 def _spectrograms(folder: Path) -> list[Path]:

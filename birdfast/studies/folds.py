@@ -289,9 +289,14 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
         table.to_parquet(temporary, index=False)
 
 
+def _finished(out: Path) -> list[int]:
+    names = [file.parent.name.removeprefix("fold") for file in out.glob(f"fold*/{PREDICTIONS}")]
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
 def _finish(study: Folds) -> Folds:
     """The study of all folds that are trained, also by earlier calls; writes what they have to say together."""
-    folds = replace(study, folds=sorted(int(file.parent.name[4:]) for file in study.out.glob(f"fold*/{PREDICTIONS}")))
+    folds = replace(study, folds=_finished(study.out))
     write_table(folds.predictions, folds.out / PREDICTIONS)
     write_table(folds.truth, folds.out / TRUTH)
     each = {f"fold{k}": Folds(folds.out, folds.recipe, folds.classes, [k]).scores["roc_auc"] for k in folds.folds}

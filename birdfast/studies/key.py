@@ -54,7 +54,11 @@ def _check_same(out: Path, before: Mapping[str, Any], after: Mapping[str, Any]) 
         raise BirdfastError(f"{out} holds a study by another recipe, you changed {', '.join(changed[:3])}: {remedy}")
     if before["rows"] != after["rows"]:
         raise BirdfastError(f"{out} holds a study of other recordings or labels: {remedy}")
-    others = [f"{name} ({before.get(name)!r} to {after[name]!r})" for name in after if before.get(name) != after[name]]
+    others = [
+        f"{name} ({before.get(name)!r} to {after[name]!r})"
+        for name in after
+        if before.get(name, after[name]) != after[name]
+    ]
     if others:
         raise BirdfastError(f"{out} holds another study, you changed {', '.join(others[:3])}: {remedy}")
 

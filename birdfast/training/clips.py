@@ -8,7 +8,7 @@ import pandas as pd
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
 from birdfast.recordings.audio import get_audio_files, read_header, read_headers, window_starts
-from birdfast.recordings.labelled import inside_files
+from birdfast.recordings.labelled import inside_files, of_soundscapes
 from birdfast.training.cached import is_npy, npy_headers
 
 
@@ -45,19 +45,15 @@ def readable(recordings, recipe, bad_files):
     if n_broken:
         note(f"{n_broken} of {n_files} recordings cannot be read and are left out: {bad_files.path}")
     found = {name: headers[name].to_numpy() for name in ("duration", "sample_rate")}
-    inside = inside_files(recordings.assign(**found)[~broken].reset_index(drop=True))
-    return _begun(inside, n_files, recipe, bad_files)
-
-
-def _begun(recordings, n_files, recipe, bad_files):
-    "Without rows that begin after the end of their recording; those are listed"
-    beyond = recordings["start_time"] >= recordings["duration"]
-    for path, start, end in recordings.loc[beyond, ["path", "start_time", "duration"]].itertuples(index=False):
-        bad_files.add(path, f"a row begins at {start:g} s, the recording ends at {end:g} s", start_time=start)
-    if beyond.any():
-        check_bad_share(bad_files, n_files, recipe.max_bad)
-        note(f"{beyond.sum()} rows begin after the end of their recording and are left out: {bad_files.path}")
-    return recordings[~beyond].reset_index(drop=True)
+    sound = recordings.assign(**found)[~broken]
+    inside = inside_files(sound.reset_index(drop=True))
+    n_rows, n_left = (~of_soundscapes(sound)).sum(), (~of_soundscapes(inside)).sum()
+    if n_rows - n_left > recipe.max_bad * n_rows:
+        raise BirdfastError(
+            f"{n_rows - n_left} of {n_rows} rows begin after the end of their recording, more than the recipe's "
+            f"max_bad={recipe.max_bad:.0%}: start_time must be in seconds from the beginning of the file"
+        )
+    return inside
 
 
 def _headers(paths, recipe):
@@ -75,7 +71,7 @@ def check_bad_share(bad_files, n, max_bad):
     if n_bad > max_bad * n:
         worst = "; ".join(f"{r.path}: {r.reason}" for r in bad_files.table().head(3).itertuples())
         raise BirdfastError(
-            f"{n_bad} of {n} recordings cannot be used, more than the recipe's max_bad={max_bad:.0%}: {worst}. "
+            f"{n_bad} of {n} recordings cannot be read, more than the recipe's max_bad={max_bad:.0%}: {worst}. "
             f"The whole list is in {bad_files.path}; mend or remove the files, or raise max_bad"
         )
 

@@ -269,7 +269,7 @@ def test_too_many_broken_recordings_stop_the_run(birdfast, kind, tiny_table, rec
     result = birdfast("train", tmp_path / "labels.csv", "-r", recipe_file, "--out", run, "--workers", 0, code=1)
     last = result.stderr.splitlines()[-1]
     assert last.startswith("birdfast: ")  # not what fastai puts before it
-    assert "of 34 recordings cannot be used, more than the recipe's max_bad=5%" in last
+    assert "of 34 recordings cannot be read, more than the recipe's max_bad=5%" in last
     assert str(run / "bad_files.jsonl") in last
 
 

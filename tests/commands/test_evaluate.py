@@ -425,3 +425,18 @@ def test_everything_is_written(rng, tmp_path):
         "confusion.png",
         "reliability.png",
     }
+
+
+@pytest.mark.parametrize("name", ["train_soundscapes/bad.ogg", f"test_soundscapes/{STEMS[1]}.ogg"])
+def test_soundscapes_that_cannot_be_read_are_named(birdclef, bundle, name, capsys):
+    (birdclef / name).write_bytes(b"broken")
+    source = birdclef
+    if name.startswith("train"):
+        (birdclef / "solution.csv").unlink()
+        labels = pd.read_csv(birdclef / "train_soundscapes_labels.csv")
+        more = labels.tail(1).assign(filename="bad.ogg")
+        pd.concat([labels, more]).to_csv(birdclef / "train_soundscapes_labels.csv", index=False)
+    result = evaluate(bundle, source)
+    said = capsys.readouterr().err
+    assert "1 of 2 recordings cannot be read" in said and Path(name).name in said
+    assert result.targets.shape[0] in (4, 6)

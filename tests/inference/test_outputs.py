@@ -124,20 +124,24 @@ def test_what_other_settings_wrote_goes_and_nothing_else(result, scores, tmp_pat
     both = {"raven/mine.txt", "segments/mine.flac", "raven/b.Table.1.selections.txt", "events.csv", "scores.csv"}
     assert files() >= (first - {f for f in first if f.startswith("audacity")}) | both, "the same settings: all stays"
     assert "removed 1 files" in capsys.readouterr().err, "a recording whose name is its own now has one file"
-    write_outputs(result, str(tmp_path), ["events"], view(scores, thresholds=np.full(4, 0.99)), **BAND)
-    assert files() == both, "scores.csv knows no threshold"
-    assert not (tmp_path / "audacity").exists() and "removed" in capsys.readouterr().err
-    write_outputs(result, str(tmp_path), ["events"], view(scores, classes=CLASSES[:1], thresholds=np.ones(1)), **BAND)
-    assert files() == both - {"scores.csv"}
+    before, strict = files(), view(scores, thresholds=np.full(4, 0.99))
+    write_outputs(result, str(tmp_path), ["csv"], strict, **BAND)
+    said = capsys.readouterr().err
+    assert files() == before and "removed" not in said and "are of other scores or thresholds" in said, "not asked for"
+    write_outputs(result, str(tmp_path), ["events", "flac", "raven"], strict, **BAND)
+    said, left = capsys.readouterr().err, {f for f in files() if not f.startswith(("audacity", "raven"))}
+    assert left == {"segments/mine.flac", "events.csv", "scores.csv"} and "removed" in said
+    assert "mine.txt" in {f.name for f in (tmp_path / "raven").iterdir()} and "files in" in said
 
 
 def test_on_object_storage_too(result, scores):
     memory = fsspec.filesystem("memory")
-    for forms in (["raven", "audacity"], ["events"]):
-        write_outputs(result, "memory://listed", forms, view(scores, gap=float(len(forms))), **BAND)
+    some = replace(result, done=dict(list(result.done.items())[2:]))
+    for job, gap in ((result, 0.0), (some, 1.0)):
+        write_outputs(job, "memory://listed", ["audacity", "events"], view(scores, gap=gap), **BAND)
     found = [path.removeprefix("/listed/") for path in memory.find("/listed")]
     memory.rm("/listed", recursive=True)
-    assert sorted(found) == ["events.csv", "outputs.csv"]
+    assert len(found) == len(some.done) + 2 and {"events.csv", "outputs.csv"} < set(found)
 
 
 def test_a_failure_removes_nothing_and_lists_what_was_written(result, scores, tmp_path, monkeypatch):
@@ -145,9 +149,13 @@ def test_a_failure_removes_nothing_and_lists_what_was_written(result, scores, tm
     before = sorted((tmp_path / "raven").iterdir())
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="full"):
         patch.setattr(outputs, "write_audacity", lambda *_: (_ for _ in ()).throw(RuntimeError("full")))
-        write_outputs(result, str(tmp_path), ["flac", "audacity"], view(scores, gap=None), **BAND)
+        (tmp_path / "events.csv").write_text("mine")
+        write_outputs(result, str(tmp_path), ["events", "flac", "audacity"], view(scores, gap=None), **BAND)
     assert sorted((tmp_path / "raven").iterdir()) == before
-    assert set(pd.read_csv(tmp_path / "outputs.csv")["form"]) == {"raven", "flac"}
+    assert set(pd.read_csv(tmp_path / "outputs.csv")["form"]) == {"raven", "flac"}, (
+        "events.csv was not put in its place"
+    )
+    assert (tmp_path / "events.csv").read_text() == "mine"
 
 
 @pytest.mark.parametrize("elsewhere", ["{}/mine.txt", "../mine.txt"])

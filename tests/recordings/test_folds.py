@@ -136,6 +136,12 @@ def test_what_else_is_heard_in_a_recording_of_a_rare_class_takes_its_recordist_a
     assert all(leak_report(t, split(t, fold=fold)).ok for fold in range(5))
 
 
+def test_no_group_goes_along_where_too_few_would_be_left_for_the_folds():
+    rows = [(f"{n}{i}", "wren", n) for n in "abcdef" for i in range(5)] + [("a0", "owl", "a"), ("b0", "robin", "b")]
+    t = table([r[1] for r in rows], [r[2] for r in rows], [f"/{r[0]}.wav" for r in rows])
+    assert len(set(assign_folds(t)) - {ALWAYS_TRAIN}) == 5
+
+
 def test_where_all_would_train_some_are_held_out_and_the_report_tells():
     rows = [row for n in "abc" for row in [(f"{n}0", f"rare {n}", n), *((f"{n}{i}", "wren", n) for i in range(3))]]
     t = table([r[1] for r in rows], [r[2] for r in rows], [f"/{r[0]}.wav" for r in rows])

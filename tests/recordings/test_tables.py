@@ -41,8 +41,10 @@ def test_folder_per_class(folders):
 def test_runs_and_caches_of_ours_are_no_classes(folders, made):
     before = read_folders(folders)
     (folders / made).parent.mkdir(parents=True)
-    (folders / made).touch()
     (folders / made).with_name("0.npy").touch()
+    (folders / made).write_text("gain = 3")
+    assert len(read_folders(folders).classes) == len(before.classes) + 1  # somebody else's
+    (folders / made).write_text('"kind": "waveform"' if made.endswith("json") else 'backbone = "resnet18"')
     assert read_folders(folders).classes == before.classes
     assert len(read_folders(folders).recordings) == len(before.recordings)
 

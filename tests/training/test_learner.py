@@ -354,7 +354,7 @@ def test_files_that_break_while_training_are_listed_and_stop_the_run_when_many(t
             learn.fit_recipe(1)
             assert dls.bad_files.table()["path"].tolist() == [str(tmp_path / "nan.wav")]
     learn.dls.recipe = learn.dls.recipe.with_(max_bad=0.0)
-    with pytest.raises(BirdfastError, match=r"1 of 31 recordings cannot be used"):
+    with pytest.raises(BirdfastError, match=r"1 of 31 recordings cannot be read"):
         learn.fit_recipe(1)
 
 

@@ -373,7 +373,7 @@ def test_unreadable_files_are_a_share_of_files_not_of_windows(source, plain, tmp
     rows = source.soundscapes[:2].assign(path=str(next(tmp_path.iterdir())))
     broken = Source(**{**vars(source), "soundscapes": pd.concat([source.soundscapes, rows], ignore_index=True)})
     recipe = plain.with_(soundscape_mix=0.5, max_bad=0.026)
-    with pytest.raises(BirdfastError, match="1 of 37 recordings cannot be used"):  # of 50 rows
+    with pytest.raises(BirdfastError, match="1 of 37 recordings cannot be read"):  # of 50 rows
         bird_dls(broken, recipe, device="cpu")
     stop = StopOnBadFiles()
     stop.learn = bird_learner(bird_dls(broken, recipe.with_(max_bad=0.03), device="cpu"))
