@@ -186,6 +186,11 @@ class Recipe:
         return round(self.duration * self.sample_rate)
 
     @property
+    def n_frames(self) -> int:
+        """Frames of its spectrogram."""
+        return 1 + self.n_samples // self.hop_length
+
+    @property
     def scored(self) -> float:
         """Seconds of a scored window: `window`, or all of `duration`."""
         return self.window or self.duration

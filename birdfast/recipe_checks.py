@@ -130,12 +130,11 @@ def _check_window(r: Recipe) -> None:
 
 def _check_sed(r: Recipe) -> None:
     """Attention over time weighs the frames of the backbone's map, and needs two of them or more, also in a window."""
-    n_frames = 1 + r.n_samples // r.hop_length
-    n_moments = math.ceil(n_frames / STRIDE)
+    n_moments = math.ceil(r.n_frames / STRIDE)
     if r.pooling == "sed" and n_moments < 2:
         raise BirdfastError(
             f"pooling='sed' weighs moments of a clip against each other: a duration of {r.duration:g} s at "
-            f"hop_length={r.hop_length} is {n_frames} frames, of which a backbone makes a single one; make the clip longer "
+            f"hop_length={r.hop_length} is {r.n_frames} frames, of which a backbone makes a single one; make the clip longer "
             f"than {STRIDE} frames, or set pooling='avg'"
         )
     if r.pooling == "sed" and n_moments * round(r.scored * 1000) <= round(r.duration * 1000):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from birdfast.commands.heard import heard_recordings, held_out, recipes_of
+from birdfast.commands.heard import heard_recordings, held_out, recipes_of, split_rows
 from birdfast.commands.models import find_predictor
 from birdfast.commands.tables import save_plot, write_tables
 from birdfast.commands.truth import ANNOTATED, annotated_truth, read_truth, scores_against
@@ -28,9 +28,7 @@ from birdfast.inference.postprocess import PostProcess
 from birdfast.inference.predictor import Predictor
 from birdfast.notes import note
 from birdfast.recipe import Recipe
-from birdfast.recordings.audio import read_headers
 from birdfast.recordings.folds import split
-from birdfast.recordings.labelled import inside_files
 from birdfast.recordings.tables import Source, read_source
 from birdfast.studies.windows import Sides, window_scores
 
@@ -226,10 +224,7 @@ def _recordings(source: Source, predictor: Any, models: Sequence[Any], fold: int
         raise BirdfastError(
             f"--fold must lie between 0 and {recipe.n_folds - 1}, the model's recipe has {recipe.n_folds}"
         )
-    # Training leaves out what it cannot read before it splits.
-    headers = read_headers(recordings["path"])
-    there = recordings.assign(duration=headers["duration"].to_numpy())[headers["error"].isna().to_numpy()]
-    recordings = inside_files(there.reset_index(drop=True))
+    recordings = split_rows(recordings)
     mine = split(recordings, n_folds=recipe.n_folds, fold=fold, group=recipe.group, seed=recipe.seed)
     heard, sure = heard_recordings(recordings, models, predictor.engine, source.root)
     what = f"{mine.sum()} {rows} of fold {fold} of {source.root or source.layout}, {_whose(heard[mine], sure)}"

@@ -65,11 +65,15 @@ def heard_soundscapes(source: Source, recipe: Recipe) -> set[str]:
     """The files of the labelled soundscapes that train in the recipe's fold of `source`, as ``bird_dls`` deals them out."""
     found = with_no_call(source) if recipe.no_call else source
     rows = with_windows(found) if recipe.hears_soundscapes else found.recordings
-    rows = rows[of_soundscapes(rows)].reset_index(drop=True)
-    headers = read_headers(rows["path"])
-    good = headers["error"].isna().to_numpy()  # training leaves the others out before it splits
-    rows = inside_files(rows.assign(duration=headers["duration"].to_numpy())[good].reset_index(drop=True))
+    rows = split_rows(rows[of_soundscapes(rows)])
     return set(rows.loc[~held_out_soundscapes(rows["path"], recipe), "path"]) if len(rows) else set()
+
+
+def split_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows that training splits: it leaves out before what cannot be read, and what begins after its file's end."""
+    headers = read_headers(rows["path"])
+    there = rows.assign(duration=headers["duration"].to_numpy())[headers["error"].isna().to_numpy()]
+    return inside_files(there.reset_index(drop=True))
 
 
 def heard_recordings(

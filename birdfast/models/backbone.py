@@ -113,11 +113,10 @@ def n_features(body: nn.Module, recipe: Recipe) -> int:
     BirdfastError
         If it takes no such spectrogram, as models for pictures of one size, or gives no map of features.
     """
-    frames = recipe.n_samples // recipe.hop_length + 1
     was_training = body.training
     try:
         with torch.no_grad():
-            shape = body.eval()(torch.zeros(1, 1, recipe.n_mels, frames)).shape
+            shape = body.eval()(torch.zeros(1, 1, recipe.n_mels, recipe.n_frames)).shape
     except Exception as error:
         raise _unfit(recipe.backbone, str(error)) from error
     finally:

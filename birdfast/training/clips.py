@@ -35,7 +35,10 @@ def _valid_starts(length, recipe):
 
 
 def readable(recordings, recipe, bad_files):
-    "The recordings whose headers can be read, with their `duration`; the others are listed, and stop the run if they are many"
+    """The recordings whose headers can be read, with their `duration`; the others are listed.
+
+    Rows that begin after their recording's end are left out, too. Many of either stop the run.
+    """
     headers = _headers(recordings["path"], recipe)
     broken = headers["error"].notna().to_numpy()
     for path, error in headers.loc[broken, ["path", "error"]].itertuples(index=False):
@@ -47,10 +50,10 @@ def readable(recordings, recipe, bad_files):
     found = {name: headers[name].to_numpy() for name in ("duration", "sample_rate")}
     sound = recordings.assign(**found)[~broken]
     inside = inside_files(sound.reset_index(drop=True))
-    n_rows, n_left = (~of_soundscapes(sound)).sum(), (~of_soundscapes(inside)).sum()
-    if n_rows - n_left > recipe.max_bad * n_rows:
+    n_rows, n_inside = ((~of_soundscapes(rows)).sum() for rows in (sound, inside))
+    if (n_late := n_rows - n_inside) > recipe.max_bad * n_rows:
         raise BirdfastError(
-            f"{n_rows - n_left} of {n_rows} rows begin after the end of their recording, more than the recipe's "
+            f"{n_late} of {n_rows} rows begin after the end of their recording, more than the recipe's "
             f"max_bad={recipe.max_bad:.0%}: start_time must be in seconds from the beginning of the file"
         )
     return inside

@@ -74,10 +74,10 @@ class BirdLearner(Learner):
         """
         recipe = self.recipe
         epochs = epochs or recipe.epochs
-        state, history = read_state(run) if run and resume else ({}, [])
+        state, history = read_state(run) if run else ({}, [])
         if resume and not run:
             raise BirdfastError("resume=True needs the folder of the run: fit_recipe(run='runs/first', resume=True)")
-        if run and not resume and read_state(run)[0]:
+        if state and not resume:
             raise BirdfastError(f"{run} already holds a run: go on with it by resume=True, or give another folder")
         start = state.get("epoch", -1) + 1
         check_epochs(run, start, epochs)
