@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -19,45 +20,83 @@ _COLUMNS = ["file", "form", "recording", "settings", "version"]
 _Listed = dict[str, tuple[str, ...]]  # the other columns of each file
 
 
+@dataclass
+class Listing:
+    """The files in `folder` that are listed and those that are written now, by their place in it."""
+
+    folder: str
+    settings: Mapping[str, str]  # of each form
+    listed: _Listed
+    written: _Listed = field(default_factory=dict)
+    kept: list[str] = field(default_factory=list)
+
+    def add(self, form: str, recording: str, files: list[str]) -> None:
+        """List files that were written."""
+        self.written.update(dict.fromkeys(files, (form, recording, self.settings[form])))
+
+    def put(self, form: str, recording: str, file: str, text: str) -> None:
+        """Write and list a file; one that others made or changed, as a selection table mended in Raven, stays."""
+        place = below(self.folder, file)
+        if self.changed(file) and _text(place) != text:
+            self.kept.append(file)
+            return
+        with placing(place) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="")
+        self.add(form, recording, [file])
+
+    def changed(self, file: str) -> bool:
+        """Whether there is such a file, and it is not as it was written."""
+        version = _version(self.folder, file)
+        return version not in ("", self.listed.get(file, ("",))[-1])
+
+    def beside(self, recordings: Collection[str]) -> set[str]:
+        """Recordings other than these that have files here."""
+        return {recording for _, recording, *_ in self.listed.values()} - {*recordings, ""}
+
+
 @contextmanager
 def listing(
     folder: str, settings: Mapping[str, str], forms: Collection[str], recordings: Collection[str]
-) -> Iterator[Callable[[str, str, list[str]], None]]:
-    """Gives a function that takes form, recording and files, by their place in `folder`, as they are written.
+) -> Iterator[Listing]:
+    """Gives the list of a folder, to which is added what is written.
 
     At the end listed files of the `forms` asked for are removed that were not written again: those of other `settings`, and
-    those of these `recordings`. What was changed by others since, as selections mended in Raven, stays. Files of other
-    forms stay, too; a note says if another model scored them. If anything fails before, all stay.
+    those of these `recordings`. What was changed by others since stays. Files of other forms stay, too; a note says if
+    another model scored them. If anything fails before, all stay.
 
     Raises
     ------
     BirdfastError
         If there is an ``outputs.csv`` of another kind.
     """
-    listed, written = _read(folder), _Listed()
-
-    def wrote(form: str, recording: str, files: list[str]) -> None:
-        written.update(dict.fromkeys(files, (form, recording, settings[form])))
-
+    now = Listing(folder, settings, _read(folder))
+    listed = now.listed
     try:
-        yield wrote
+        yield now
         outdated = [
             file
             for file, (form, recording, by, _) in listed.items()
-            if form in forms and file not in written and (by != settings[form] or recording in recordings)
+            if form in forms and file not in now.written and (by != settings[form] or recording in recordings)
         ]
-        ours = [file for file in outdated if listed.pop(file)[-1] == _version(folder, file)]
+        ours = [file for file in outdated if not now.changed(file)]
+        for file in outdated:
+            del listed[file]
         for file in ours:
             _remove(folder, file)
         if ours:
             note(f"removed {len(ours):,} files that an earlier run wrote into {folder}, the first {ours[0]}")
+        if now.kept:
+            note(
+                f"{len(now.kept):,} files in {folder} were changed since they were written, or are not birdfast's, the first "
+                f"{now.kept[0]}: they stay; move them away to have them written anew"
+            )
         others = [file for file, (form, _, by, _) in listed.items() if form not in forms and by != settings[form]]
         if others:
             note(
                 f"{len(others):,} files in {folder} are of other scores or thresholds, the first {others[0]}: they stay"
             )
     finally:
-        _write(folder, listed | {file: (*row, _version(folder, file)) for file, row in written.items()})
+        _write(folder, listed | {file: (*row, _version(folder, file)) for file, row in now.written.items()})
 
 
 def _version(folder: str, name: str) -> str:
@@ -78,6 +117,13 @@ def _read(folder: str) -> _Listed:
     except (KeyError, ValueError) as error:  # ParserError, EmptyDataError and UnicodeDecodeError are ValueErrors
         raise BirdfastError(f"{place} is no list of birdfast's: rename it, or choose another folder") from error
     return {name: tuple(row) for name, *row in rows if _inside(name)}
+
+
+def _text(place: str) -> str | None:
+    """What is in a file, or None if it is not text."""
+    with open_url(place) if is_url(place) else Path(place).open("rb") as file, suppress(UnicodeDecodeError):
+        return file.read().decode()
+    return None
 
 
 def _inside(name: str) -> bool:

@@ -16,10 +16,10 @@ import pandas as pd
 
 from birdfast.errors import BirdfastError, unknown
 from birdfast.inference.events import average_overlaps, check_events, find_events
-from birdfast.inference.listing import listing
+from birdfast.inference.listing import Listing, listing
 from birdfast.inference.run import Result
 from birdfast.inference.segments import cut_segments
-from birdfast.inference.writers import appending, write_audacity, write_raven
+from birdfast.inference.writers import appending, audacity_text, raven_text
 from birdfast.recordings.places import below, file_name, is_url
 
 TABLES = {"csv": "scores.csv", "events": "events.csv"}
@@ -102,7 +102,7 @@ def write_outputs(
     "csv" is ``scores.csv``, "events" ``events.csv``; "raven" and "audacity" are a file a recording in folders of these
     names, with sub-folders for Audacity, whose labels are told by name alone; "flac" and "wav" are the events' sound in
     ``segments/<label>/``, with `context` s around them. What is written is listed in ``outputs.csv``; what an earlier call
-    wrote in these forms by other scores or another view is removed.
+    wrote in these forms by other scores or another view is removed. Selections and labels that a person changed stay.
 
     Returns
     -------
@@ -111,18 +111,16 @@ def write_outputs(
     check_outputs(formats, context)
     counts = Counter(windows=0, events=0)
     settings = {form: f"{result.store.settings.digest}-{view.digest(form)}" for form in FORMATS}
-    names, places = short_names(result.done), below_common(result.done)
-    options = {"out": out, "names": names, "places": places, "band": (fmin, fmax), "context": context}
-    with listing(out, settings, formats, result.done) as wrote:
+    with listing(out, settings, formats, result.done) as files:
         with ExitStack() as stack:
-            sinks = {form: _sink(form, stack, **options) for form in formats}  # type: ignore[arg-type]
+            sinks = [_sink(form, stack, files, result.done, (fmin, fmax), context) for form in formats]
             for path, table in zip(result.done, result.tables()):
                 scores, events = view.look(table)
                 counts.update(windows=len(scores), events=len(events))
-                for form, sink in sinks.items():
-                    wrote(form, path, sink(path, scores, events))
+                for sink in sinks:
+                    sink(path, scores, events)
         for form in TABLES.keys() & set(formats):  # in their place now
-            wrote(form, "", [TABLES[form]])
+            files.add(form, "", [TABLES[form]])
     return dict(counts)
 
 
@@ -140,34 +138,27 @@ def check_outputs(formats: Collection[str], context: float) -> None:
 
 
 def _sink(
-    form: str,
-    stack: ExitStack,
-    *,
-    out: str,
-    names: dict[str, str],
-    places: dict[str, str],
-    band: tuple[float, float],
-    context: float,
-) -> Callable[[str, pd.DataFrame, pd.DataFrame], list[str]]:
-    """Takes path, scores and events of each recording, writes one form of them, and gives the files' places in `out`."""
-    labels = _label_names(places)
+    form: str, stack: ExitStack, files: Listing, paths: Collection[str], band: tuple[float, float], context: float
+) -> Callable[[str, pd.DataFrame, pd.DataFrame], None]:
+    """Takes path, scores and events of each of the recordings `paths`, and writes one form of them."""
     if form in TABLES:
-        add = stack.enter_context(appending(below(out, TABLES[form]), index=form == "csv"))
+        add = stack.enter_context(appending(below(files.folder, TABLES[form]), index=form == "csv"))
+        return lambda path, scores, events: add(scores if form == "csv" else events)
+    places, everything = (
+        below_common(paths),
+        [*paths, *files.beside(paths)],
+    )  # earlier calls' recordings keep their names
+    names, labels = short_names(everything), _label_names(below_common(everything))
 
-    def write(path: str, scores: pd.DataFrame, events: pd.DataFrame) -> list[str]:
-        if form in TABLES:
-            add(scores if form == "csv" else events)
-            return []  # not before all are in it
+    def write(path: str, scores: pd.DataFrame, events: pd.DataFrame) -> None:
         if form == "raven":
-            file = f"raven/{names[path]}.Table.1.selections.txt"
-            write_raven(events, below(out, file), sound=places[path], fmin=band[0], fmax=band[1])
-            return [file]
-        if form == "audacity":
-            file = f"audacity/{labels[path]}.txt"
-            write_audacity(events, below(out, file))
-            return [file]
-        cut = cut_segments(events, below(out, "segments"), names[path], context=context, form=form)
-        return [f"segments/{name}" for name in cut]
+            text = raven_text(events, sound=places[path], fmin=band[0], fmax=band[1])
+            files.put(form, path, f"raven/{names[path]}.Table.1.selections.txt", text)
+        elif form == "audacity":
+            files.put(form, path, f"audacity/{labels[path]}.txt", audacity_text(events))
+        else:
+            cut = cut_segments(events, below(files.folder, "segments"), names[path], context=context, form=form)
+            files.add(form, path, [f"segments/{name}" for name in cut])
 
     return write
 
@@ -181,7 +172,7 @@ def short_names(paths: Iterable[str]) -> dict[str, str]:
 
 def below_common(paths: Iterable[str]) -> dict[str, str]:
     """The place of each recording in the deepest folder that holds them all, with slashes."""
-    plain = {path: path if is_url(path) else Path(os.path.normpath(path)).as_posix() for path in paths}
+    plain = {path: path if is_url(path) else Path(os.path.normpath(Path(path).absolute())).as_posix() for path in paths}
     parts = {path: name.split("/") for path, name in plain.items()}
     folders = [names[:-1] for names in parts.values()]
     shared = next((i for i, level in enumerate(zip(*folders)) if len(set(level)) > 1), min(map(len, folders)))

@@ -78,7 +78,7 @@ def appending(place: str, *, index: bool) -> Iterator[Callable[[pd.DataFrame], N
         yield lambda table: table.to_csv(file, header=file.tell() == 0, index=index)
 
 
-def write_raven(events: pd.DataFrame, place: str, *, sound: str, fmin: float, fmax: float) -> None:
+def raven_text(events: pd.DataFrame, *, sound: str, fmin: float, fmax: float) -> str:
     """A Raven selection table of one recording's events, the file `sound`; `fmin`, `fmax` in Hz: what the model hears."""
     table = pd.DataFrame(
         {
@@ -94,12 +94,10 @@ def write_raven(events: pd.DataFrame, place: str, *, sound: str, fmin: float, fm
             "Score": events["probability"].to_numpy(dtype=float).round(4),
         }
     )
-    with placing(place) as temporary:
-        table.to_csv(temporary, sep="\t", index=False, float_format="%.10g")
+    return table.to_csv(sep="\t", index=False, float_format="%.10g")
 
 
-def write_audacity(events: pd.DataFrame, place: str) -> None:
+def audacity_text(events: pd.DataFrame) -> str:
     """An Audacity label file of one recording's events: start, end, label."""
-    with placing(place) as temporary:
-        columns = events[["start_time", "end_time", "label"]]
-        columns.to_csv(temporary, sep="\t", index=False, header=False, float_format="%.6f")
+    columns = events[["start_time", "end_time", "label"]]
+    return columns.to_csv(sep="\t", index=False, header=False, float_format="%.6f")

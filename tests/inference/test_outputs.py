@@ -1,5 +1,6 @@
 """What people open: tables, selection tables, labels, sound."""
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from birdfast.inference.events import EVENTS, find_events
 from birdfast.inference.outputs import View, _label_names, below_common, check_outputs, short_names, write_outputs
 from birdfast.inference.run import predict_into
 from birdfast.inference.segments import cut_segments
-from birdfast.inference.writers import write_raven
+from birdfast.inference.writers import raven_text
 from birdfast.recordings.places import version_of
 from birdfast.recordings.tables import read_source
 
@@ -123,7 +124,7 @@ def test_what_other_settings_wrote_goes_and_nothing_else(result, scores, tmp_pat
     write_outputs(some, str(tmp_path), ["events", "audacity"], calm, **BAND)
     both = {"raven/mine.txt", "segments/mine.flac", "raven/b.Table.1.selections.txt", "events.csv", "scores.csv"}
     assert files() >= (first - {f for f in first if f.startswith("audacity")}) | both, "the same settings: all stays"
-    assert "removed 1 files" in capsys.readouterr().err, "a recording whose name is its own now has one file"
+    assert "removed" not in capsys.readouterr().err, "and a recording keeps its name beside those of earlier calls"
     before, strict = files(), view(scores, thresholds=np.full(4, 0.99))
     write_outputs(result, str(tmp_path), ["csv"], strict, **BAND)
     said = capsys.readouterr().err
@@ -132,6 +133,50 @@ def test_what_other_settings_wrote_goes_and_nothing_else(result, scores, tmp_pat
     said, left = capsys.readouterr().err, {f for f in files() if not f.startswith(("audacity", "raven"))}
     assert left == {"segments/mine.flac", "events.csv", "scores.csv"} and "removed" in said
     assert "mine.txt" in {f.name for f in (tmp_path / "raven").iterdir()} and "files in" in said
+
+
+def test_what_a_person_mended_is_not_written_over(result, scores, tmp_path, capsys):
+    calm, strict = view(scores), view(scores, thresholds=np.full(4, 0.99))
+    forms, mended = ["raven", "audacity"], [tmp_path / "raven/b.Table.1.selections.txt", tmp_path / "audacity/b.txt"]
+    write_outputs(result, str(tmp_path), forms, calm, **BAND)
+    written = [file.read_bytes() for file in mended]
+    mended[0].write_text("mended")
+    for asked in (calm, strict, strict):
+        write_outputs(result, str(tmp_path), forms, asked, **BAND)
+        assert (
+            mended[0].read_text() == "mended" and "1 files" in (said := capsys.readouterr().err) and "they stay" in said
+        )
+    assert mended[1].read_bytes() != written[1], "what nobody changed is written anew"
+    mended[0].unlink()
+    write_outputs(result, str(tmp_path), forms, calm, **BAND)
+    assert [file.read_bytes() for file in mended] == written and "they stay" not in capsys.readouterr().err
+
+
+def test_a_killed_call_leaves_no_strangers(result, scores, tmp_path, capsys):
+    for _ in range(2):  # files without their list, as a kill leaves them
+        write_outputs(result, str(tmp_path), ["raven"], view(scores), **BAND)
+        (tmp_path / "outputs.csv").unlink()
+    write_outputs(result, str(tmp_path), ["raven"], view(scores, gap=None), **BAND)
+    assert "2 files" in (said := capsys.readouterr().err) and "they stay" in said, "nobody knows whose they are"
+    write_outputs(result, str(tmp_path), ["raven"], view(scores), **BAND)
+    assert "they stay" not in capsys.readouterr().err, "the same text is the same file"
+
+
+def test_recordings_of_one_name_in_two_calls_keep_their_files(result, scores, tmp_path):
+    shallow, deep = (path for path in result.done if not path.endswith("b.wav"))
+    assert {Path(shallow).stem, Path(deep).stem} == {"a"}
+    calls = [replace(result, done={path: result.done[path]}) for path in (shallow, deep)]
+    kept = {}
+    for forms in (["raven"], ["audacity"], ["flac"]):
+        for job in (*calls, *calls):
+            write_outputs(job, str(tmp_path), forms, view(scores), **BAND)
+        listed = pd.read_csv(tmp_path / "outputs.csv").query("form == @forms[0]")
+        assert set(listed["recording"]) == {shallow, deep}
+        kept |= {file: (tmp_path / file).read_bytes() for file in listed["file"]}
+        for path in (shallow, deep):
+            events = view(scores).look(scores.loc[[path]])[1]
+            assert (listed["recording"] == path).sum() == (len(events) if forms == ["flac"] else 1)
+    assert len(kept) == len(set(kept)) and all(kept.values())
 
 
 def test_on_object_storage_too(result, scores):
@@ -148,7 +193,7 @@ def test_a_failure_removes_nothing_and_lists_what_was_written(result, scores, tm
     write_outputs(result, str(tmp_path), ["raven"], view(scores), **BAND)
     before = sorted((tmp_path / "raven").iterdir())
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="full"):
-        patch.setattr(outputs, "write_audacity", lambda *_: (_ for _ in ()).throw(RuntimeError("full")))
+        patch.setattr(outputs, "audacity_text", lambda *_: (_ for _ in ()).throw(RuntimeError("full")))
         (tmp_path / "events.csv").write_text("mine")
         write_outputs(result, str(tmp_path), ["events", "flac", "audacity"], view(scores, gap=None), **BAND)
     assert sorted((tmp_path / "raven").iterdir()) == before
@@ -174,10 +219,10 @@ def test_a_list_does_not_reach_beyond_its_folder(result, scores, tmp_path, elsew
         write_outputs(result, str(tmp_path / "out"), ["events"], view(scores), **BAND)
 
 
-def test_late_times_keep_their_milliseconds(tmp_path):
+def test_late_times_keep_their_milliseconds():
     events = pd.DataFrame([("x", 86395.125, 86400.125, "wren", 0.5)], columns=EVENTS)
-    write_raven(events, str(tmp_path / "x"), sound="x.wav", **BAND)
-    assert pd.read_csv(tmp_path / "x", sep="\t")["Begin Time (s)"].tolist() == [86395.125]
+    text = raven_text(events, sound="x.wav", **BAND)
+    assert pd.read_csv(io.StringIO(text), sep="\t")["Begin Time (s)"].tolist() == [86395.125]
 
 
 SPANS = ["00000.000-00002.000_0.90", "00004.000-00006.000_0.50", "00008.000-00010.000_0.71"]
