@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
@@ -281,6 +282,15 @@ def epoch_steps(n_clips: int, batch_size: int) -> tuple[str, int | None]:
 
 
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (BASELINE, IMPROVED, SMALL, FIRST_PLACE)}
+
+
+def changed_knobs(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The first three knobs in which a recipe differs from that of a run which is to go on, in words; "" where none does.
+
+    More epochs, and another name, change nothing.
+    """
+    changed = [name for name in now if name not in ("epochs", "name") and before.get(name, now[name]) != now[name]]
+    return ", ".join(f"{name} ({before[name]!r} to {now[name]!r})" for name in changed[:3])
 
 
 def get_recipe(recipe: str | Path | Recipe, **changes: Any) -> Recipe:

@@ -74,6 +74,11 @@ def check_values(r: Recipe) -> None:
             raise BirdfastError(f"the recipe's {name} must not be negative, it is {getattr(r, name)}")
     if not 0 <= r.seed < _SEEDS:
         raise BirdfastError(f"the recipe's seed must lie between 0 and {_SEEDS - 1}, it is {r.seed}")
+    if r.sampling_floor > r.sampling_cap:
+        raise BirdfastError(
+            f"sampling_floor ({r.sampling_floor:g}) must not exceed sampling_cap ({r.sampling_cap:g}): every class would be "
+            "drawn as often as every other"
+        )
     if r.background_snr_low > r.background_snr_high:
         raise BirdfastError(
             f"background_snr_low ({r.background_snr_low:g} dB) must not exceed background_snr_high ({r.background_snr_high:g} dB)"

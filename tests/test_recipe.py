@@ -54,6 +54,7 @@ def test_baseline_and_improved_differ_just_in_the_remedies():
         ({"task": "multi"}, "needs activation='sigmoid'"),
         ({"wave_mix": 1.5}, "wave_mix must lie between 0 and 1"),
         ({"gain_db": -3.0}, "gain_db must not be negative"),
+        ({"sampling_floor": 50, "sampling_cap": 20}, "sampling_floor .50. must not exceed sampling_cap .20."),
         ({"background_snr_low": 40.0}, "background_snr_low .40 dB. must not exceed"),
         ({"no_call": 1}, "no_call must be true or false"),
         ({"no_call": True, "pseudo_mix": 0.5}, "set no_call=False, or pseudo_mix=0"),

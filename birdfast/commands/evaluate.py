@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from birdfast.commands.heard import heard_recordings, held_out, recipes_of, split_rows
+from birdfast.commands.heard import heard_recordings, held_out, split_rows
 from birdfast.commands.models import find_predictor
 from birdfast.commands.tables import save_plot, write_tables
 from birdfast.commands.truth import ANNOTATED, annotated_truth, read_truth, scores_against
@@ -142,7 +142,8 @@ def evaluate(
         itself.
     source
         A solution.csv; a BirdCLEF folder, of which the test soundscapes are scored where it has a solution.csv, else
-        its labelled soundscapes, without those that the model was trained on by its recipe; Raven or Audacity labels,
+        its labelled soundscapes, without those that the model was trained on, by what its run or study wrote beside it,
+        else by its recipe; Raven or Audacity labels,
         of which each window has the species of all annotations that reach into it, by 0.25 s or half of a shorter one;
         else recordings with labels, whose windows are averaged.
     truth
@@ -174,7 +175,7 @@ def evaluate(
     known = read_truth(source, truth, columns=columns) if fold is None else None
     if known is not None and not known.complete:
         own = truth is None and Path(source).suffix != ".csv"
-        known = held_out(known, recipes_of(predictor.engine), read_source(source) if own else None)
+        known = held_out(known, models, predictor.engine, read_source(source) if own else None)
     if known is not None:
         what, sides = known.what, window_scores(predictor, known, post=post)
     else:

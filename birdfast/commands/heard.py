@@ -32,20 +32,26 @@ def recipes_of(engine: Any) -> list[Recipe]:
     """The recipe of a model, or of each member of an ensemble."""
     if isinstance(engine, EnsembleEngine):
         return [recipe for member in engine.members for recipe in recipes_of(member)]
-    return [engine.recipe]
+    exported = engine.extra.get("recipes")  # of an ensemble that is one graph
+    return [Recipe.from_dict(knobs) for knobs in exported] if exported else [engine.recipe]
 
 
-def held_out(truth: Truth, recipes: Sequence[Recipe], source: Source | None) -> Truth:
-    """Of labelled soundscapes those that no training by `recipes` on `source` heard; `what` says so.
+def held_out(truth: Truth, models: Sequence[Any], engine: Any, source: Source | None) -> Truth:
+    """Of labelled soundscapes those that none of the `models` heard, as :func:`heard_soundscapes` has it; `what` says so.
 
     All of them where none is left, or where it cannot be known (a csv, without its source): then `what` warns.
     """
-    trained = [recipe for recipe in recipes if recipe.hears_soundscapes or recipe.no_call]
+    trained = [
+        (recipe, model if len(recipes) == 1 else None)
+        for recipes, model in _members(models, engine)
+        for recipe in recipes
+        if recipe.hears_soundscapes or recipe.no_call
+    ]
     if not trained:
         return truth
     warning = "the model's recipe trains on labelled soundscapes: if on these, the figures are too good"
     try:
-        heard = None if source is None else set().union(*(heard_soundscapes(source, recipe) for recipe in trained))
+        heard = None if source is None else set().union(*(heard_soundscapes(source, *each) for each in trained))
     except BirdfastError:  # this source has nothing that such a training could have held out
         heard = None
     if heard is None:
@@ -61,12 +67,20 @@ def held_out(truth: Truth, recipes: Sequence[Recipe], source: Source | None) -> 
     return replace(truth, what=what, windows=truth.windows[free])
 
 
-def heard_soundscapes(source: Source, recipe: Recipe) -> set[str]:
-    """The files of the labelled soundscapes that train in the recipe's fold of `source`, as ``bird_dls`` deals them out."""
+def heard_soundscapes(source: Source, recipe: Recipe, model: Any = None) -> set[str]:
+    """The files of the labelled soundscapes of `source` that a model was trained on.
+
+    By what its run or study wrote beside it, and where that does not name a file, by its recipe, as ``bird_dls`` deals the
+    files out that are there now.
+    """
     found = with_no_call(source) if recipe.no_call else source
     rows = with_windows(found) if recipe.hears_soundscapes else found.recordings
     rows = split_rows(rows[of_soundscapes(rows)])
-    return set(rows.loc[~held_out_soundscapes(rows["path"], recipe), "path"]) if len(rows) else set()
+    if not len(rows):
+        return set()
+    heard = pd.Series(~held_out_soundscapes(rows["path"], recipe), rows.index)
+    written = _written(model, rows["path"], source.root)
+    return set(rows.loc[heard if written is None else written.fillna(heard).astype(bool), "path"])
 
 
 def split_rows(rows: pd.DataFrame) -> pd.DataFrame:
@@ -83,16 +97,24 @@ def heard_recordings(
 
     For sure: written beside each model, by its run or its study. Else as a training by its recipe would split them.
     """
-    members = engine.members if isinstance(engine, EnsembleEngine) else [engine]
-    given = [each for model in models for each in getattr(model, "models", [model])]
     heard, sure = np.zeros(len(recordings), bool), True
-    for member, model in zip(members, given if len(given) == len(members) else [None] * len(members), strict=True):
-        recipes = recipes_of(member)
+    for recipes, model in _members(models, engine):
         written = _written(model, recordings["path"], root) if len(recipes) == 1 else None
         sure &= written is not None
-        for mask in [_by_recipe(recordings, recipe) for recipe in recipes] if written is None else [written]:
+        by = (
+            [_by_recipe(recordings, recipe) for recipe in recipes] if written is None else [written.eq(True).to_numpy()]
+        )
+        for mask in by:
             heard |= mask
     return heard, sure
+
+
+def _members(models: Sequence[Any], engine: Any) -> list[tuple[list[Recipe], Any]]:
+    """The recipes of each member of the engine, and the model it was made of, None where that cannot be told."""
+    members = engine.members if isinstance(engine, EnsembleEngine) else [engine]
+    given = [each for model in models for each in getattr(model, "models", [model])]
+    named = given if len(given) == len(members) else [None] * len(members)
+    return [(recipes_of(member), model) for member, model in zip(members, named, strict=True)]
 
 
 def _by_recipe(recordings: pd.DataFrame, recipe: Recipe) -> np.ndarray:
@@ -100,20 +122,23 @@ def _by_recipe(recordings: pd.DataFrame, recipe: Recipe) -> np.ndarray:
     return assign_folds(recordings, **how) != recipe.fold  # type: ignore[arg-type]
 
 
-def _written(model: Any, paths: pd.Series, root: Path | None) -> np.ndarray | None:
-    """Which paths the model was trained on, bool (n,), by what lies beside it; None where that names none of them."""
+def _written(model: Any, paths: pd.Series, root: Path | None) -> pd.Series | None:
+    """Whether the model was trained on each of the paths, by what lies beside it; None where that names none of them.
+
+    What a run's list does not name is NA: it was not there, or could not be read.
+    """
     if not isinstance(model, (str, Path)):
         return None
     folder = find_bundle(model).parent
     sides = run_sides(folder, root)
     if sides is not None:
-        mine = paths.map(sides)
-        return mine.eq(False).to_numpy(bool) if mine.notna().any() else None
+        validates = paths.map(sides).astype("boolean")
+        return ~validates if validates.notna().any() else None
     if not (folder / HEARD).is_file():
         return None
     names = pd.DataFrame({"path": paths, "below": below(root and root.absolute(), paths)})
-    heard = names.isin(set(pd.read_parquet(folder / HEARD)["path"])).any(axis=1).to_numpy()
-    return heard if heard.any() else None
+    heard = names.isin(set(pd.read_parquet(folder / HEARD)["path"])).any(axis=1)
+    return heard.astype("boolean") if heard.any() else None
 
 
 def run_sides(run: Path, root: Path | None) -> dict[str, bool] | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from birdfast.errors import BirdfastError
-from birdfast.recipe import Recipe, get_recipe
+from birdfast.recipe import Recipe, changed_knobs, get_recipe
 
 RECIPE_FILE = "recipe.toml"  # in the folder of a run
 
@@ -89,11 +89,8 @@ def resumed_recipe(out: Path, recipe: str | None, knobs: Mapping[str, Any]) -> R
         raise BirdfastError(f"there is no run to resume in {out}: give its folder with --out, or leave out --resume")
     stored = Recipe.load(out / RECIPE_FILE)
     wanted = stored.with_(**knobs) if recipe is None else get_recipe(recipe, **knobs)
-    old, new = stored.to_dict(), wanted.to_dict()
-    changed = [name for name in old if new[name] != old[name] and name not in ("epochs", "name")]
-    if changed:
-        listed = ", ".join(f"{name} ({old[name]!r} to {new[name]!r})" for name in changed[:3])
-        raise BirdfastError(f"a run goes on with its own recipe, only --epochs may change; you changed {listed}")
+    if changed := changed_knobs(stored.to_dict(), wanted.to_dict()):
+        raise BirdfastError(f"a run goes on with its own recipe, only --epochs may change; you changed {changed}")
     return stored.with_(epochs=knobs.get("epochs", stored.epochs))
 
 

@@ -156,7 +156,7 @@ def _check_same_data(out: Path, dls: Any, sides: Mapping[str, bool] | None) -> N
         raise BirdfastError(
             f"{out} was trained on other classes: resume it with its own data, {out / SPLIT} lists them"
         )
-    if gone := len(set(sides) - set(after["path"])):
+    if gone := len(set(sides) - {*after["path"], *_mixed_in(dls)}):
         note(f"{gone} recordings of the run are not there any more, or cannot be read")
 
 
@@ -186,13 +186,22 @@ def _describe_data(
         "leaks": dls.leaks.line(),
     }
     (out / DATA).write_text(json.dumps(data, indent=2) + "\n")
-    absent = pd.Series(sides, dtype=bool).drop(recordings["path"], errors="ignore")  # may come back: it keeps its side
+    mixed = _mixed_in(dls)
+    absent = pd.Series(sides, dtype=bool).drop(
+        [*recordings["path"], *mixed], errors="ignore"
+    )  # may come back: it keeps its side
     rows = [
         recordings[["path", "primary_label", "author", "is_valid"]],
+        pd.DataFrame({"path": mixed, "is_valid": False}),
         absent.rename_axis("path").reset_index(name="is_valid"),
     ]
     pd.concat(rows, ignore_index=True).to_csv(out / SPLIT, index=False)
     save_plot(plot_class_counts(train_counts(dls)), out / "class_counts.png")
+
+
+def _mixed_in(dls: Any) -> list[str]:
+    """The files of windows that are only mixed into others' clips."""
+    return sorted({str(path) for pool in dls.pools for path in pool.windows[0]} - set(dls.clips["path"]))
 
 
 def train_counts(dls: Any) -> pd.Series:

@@ -193,11 +193,18 @@ def write_onnx(bundle: Shippable, path: Path) -> Path:
     return path
 
 
+def _header(bundle: Shippable) -> Header:
+    """What the file says of itself: how it hears by the first member's recipe, and which recipes trained all of them."""
+    members = bundle.members if isinstance(bundle, BundleEnsemble) else []
+    more = {"recipes": [member.recipe.to_dict() for member in members]} if members else {}
+    return Header(bundle.classes, bundle.recipe, extra=bundle.extra | more)
+
+
 def describe(model: Any, bundle: Shippable) -> None:
     """Put the description of `bundle` into an ONNX model's metadata; what others look for stands there by name, too."""
     import onnx
 
-    header = Header(bundle.classes, bundle.recipe, extra=bundle.extra)
+    header = _header(bundle)
     plain = {"classes": "\n".join(bundle.classes), "sample_rate": str(bundle.recipe.sample_rate)}
     onnx.helper.set_model_props(model, {KEY: header.to_json(), "seal": open_seal(), **plain})
 
@@ -216,7 +223,7 @@ def save_ir(model: Any, bundle: Shippable, path: Path, *, half: bool = False) ->
     """Write an OpenVINO model with the description of `bundle`, sealed."""
     import openvino
 
-    header = Header(bundle.classes, bundle.recipe, extra=bundle.extra)
+    header = _header(bundle)
     model.set_rt_info(header.to_json(), [KEY, "header"])
     model.set_rt_info(open_seal(), [KEY, "seal"])
     openvino.save_model(model, str(path), compress_to_fp16=half)

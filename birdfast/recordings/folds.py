@@ -25,7 +25,7 @@ def assign_folds(
 ) -> np.ndarray:
     """The fold of each recording, int (n,); -1: always in training.
 
-    A complete official `fold` column is taken as it is (numbered from 0 in order of its values). Otherwise folds are
+    An official `fold` column is taken as it is (numbered from 0 in order of its values). Otherwise folds are
     stratified by `primary_label` and grouped, so that a recording and a group lie in one fold.
 
     Parameters
@@ -82,11 +82,25 @@ def _no_validation(recordings: pd.DataFrame, fold: int, there: list[int], group:
 
 
 def official_folds(recordings: pd.DataFrame) -> np.ndarray | None:
-    """The fold column, numbered from 0, if every recording has one and there are two or more."""
-    if "fold" not in recordings or len(recordings) == 0 or recordings["fold"].isna().any():
+    """The fold column, numbered from 0, if there are two folds or more; -1 stays what it is, see :func:`assign_folds`.
+
+    Raises
+    ------
+    BirdfastError
+        If some recordings have a fold and others have none.
+    """
+    if "fold" not in recordings or recordings["fold"].isna().all():
         return None
-    values = recordings["fold"].astype(int)
-    return None if values.nunique() < 2 else np.searchsorted(np.unique(values), values)
+    if missing := int(recordings["fold"].isna().sum()):
+        raise BirdfastError(
+            f"{missing} of {len(recordings)} recordings have no fold: fill the column (-1: always in training), or leave "
+            "it out with fold='none' (--fold-column none)"
+        )
+    values = recordings["fold"].to_numpy(int)
+    folds = np.unique(values[values != ALWAYS_TRAIN])
+    if len(folds) < 2:
+        return None
+    return np.where(values == ALWAYS_TRAIN, ALWAYS_TRAIN, np.searchsorted(folds, values))
 
 
 def _groups(recordings: pd.DataFrame, group: str) -> np.ndarray:

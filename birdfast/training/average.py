@@ -20,13 +20,16 @@ class AverageWeights(Callback):
     order, run_valid = 62, True  # before Checkpoints (65)
 
     def __init__(self, ema=0.0, swa=0.0):
-        self.ema, self.swa, self.kept, self.is_in = ema, swa, None, False  # kept: not None where a run goes on
+        self.ema, self.swa, self.kept, self.is_in, self.goes_on = ema, swa, None, False, False
 
     def before_fit(self):
         self.run = not hasattr(self.learn, "lr_finder")
+        if self.run and not self.goes_on:
+            self.kept, self.is_in = None, False  # of a fit that broke off: this one begins from the weights there are
+        self.goes_on = False
 
     def before_train(self):
-        self._put_back()  # of a validation that was interrupted
+        self._put_back()  # of a validation that was cut short
 
     def after_step(self):
         if self.ema:
@@ -50,7 +53,7 @@ class AverageWeights(Callback):
 
     def after_fit(self):
         self._put_in()
-        self.kept, self.is_in = None, False
+        self.kept, self.is_in, self.goes_on = None, False, False
 
     def _put_in(self):
         if self.kept and not self.is_in:
@@ -74,8 +77,8 @@ class AverageWeights(Callback):
         return self.kept
 
     def load_state(self, state):
-        "Go on from a `state`"
-        self.kept = state
+        "Go on from a `state` in the next fit"
+        self.kept, self.is_in, self.goes_on = state, False, True
 
 
 def _copies(model):

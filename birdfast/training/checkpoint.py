@@ -3,6 +3,7 @@
 import json
 import random
 from contextlib import nullcontext
+from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ from fastai.learner import load_model, save_model
 from fastai.torch_core import get_model, rank_distrib, set_seed
 
 from birdfast.errors import BirdfastError, unknown
+from birdfast.recipe import changed_knobs
 from birdfast.training.clips import check_bad_share
 
 BEST, EXPORTS = "best.pth", ("last", "best")
@@ -123,6 +125,23 @@ def read_state(folder):
         ) from None
     history = pd.read_csv(folder / "history.csv")
     return state, history[history["epoch"] <= state.get("epoch", -1)].to_dict("records")
+
+
+def run_key(recipe, classes):
+    "What a run must have in common with one that goes on with it"
+    return {"recipe": recipe.to_dict(), "classes": sha256("\n".join(classes).encode()).hexdigest()}
+
+
+def check_same(folder, state, recipe, classes):
+    "Refuse to go on with a run by another recipe, or with other classes, than it began with"
+    mine = run_key(recipe, classes)
+    if changed := changed_knobs(state.get("recipe", mine["recipe"]), mine["recipe"]):
+        raise BirdfastError(
+            f"the run in {folder} goes on with its own recipe, only epochs may change; you changed {changed}: give its "
+            "recipe, or another folder"
+        )
+    if state.get("classes", mine["classes"]) != mine["classes"]:
+        raise BirdfastError(f"the run in {folder} was trained on other classes: give its own data, or another folder")
 
 
 def check_epochs(folder, done, epochs):

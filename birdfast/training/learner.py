@@ -15,6 +15,7 @@ from fastai.callback.progress import ProgressCallback
 from fastai.callback.schedule import ParamScheduler, SchedCos, valley
 from fastai.learner import Learner, load_model, replacing_yield
 from fastai.torch_core import params, rank_distrib, to_detach
+from fastcore.foundation import L
 
 from birdfast.errors import BirdfastError
 from birdfast.memory import keep_batch_memory
@@ -29,11 +30,13 @@ from birdfast.training.checkpoint import (
     SeedEpochs,
     StopOnBadFiles,
     check_epochs,
+    check_same,
     epoch_file,
     load_average,
     load_last,
     more_epochs,
     read_state,
+    run_key,
     seed_draws,
 )
 from birdfast.training.clips import windows_of
@@ -69,8 +72,9 @@ class BirdLearner(Learner):
     def fit_recipe(self, epochs=None, *, run=None, resume=False, cbs=None):
         """Train by the recipe's schedule; with a folder `run`, keep checkpoints and history there.
 
-        `resume` goes on where the run in that folder stopped, on the same data; with more `epochs`, a finished run goes on
-        to them. Without it a folder that holds a run is an error.
+        `resume` goes on where the run in that folder stopped, by the same recipe on the same data; with more `epochs`, a
+        finished run goes on to them. Another recipe or other classes are an error, as is a folder that holds a run
+        without `resume`.
         """
         recipe = self.recipe
         epochs = epochs or recipe.epochs
@@ -79,6 +83,7 @@ class BirdLearner(Learner):
             raise BirdfastError("resume=True needs the folder of the run: fit_recipe(run='runs/first', resume=True)")
         if state and not resume:
             raise BirdfastError(f"{run} already holds a run: go on with it by resume=True, or give another folder")
+        check_same(run, state, recipe, self.dls.vocab)
         start = state.get("epoch", -1) + 1
         check_epochs(run, start, epochs)
         if start == epochs:
@@ -88,9 +93,9 @@ class BirdLearner(Learner):
                 self.average_weights.after_fit()  # as the run ended
             return
         lr = state.get("lr") or self._agreed_lr()
-        cbs = [*(cbs or []), SeedEpochs(recipe.seed), StopOnBadFiles()]
+        cbs = [*L(cbs), SeedEpochs(recipe.seed), StopOnBadFiles()]
         if run:
-            cbs.append(Checkpoints(run, history=history, state=state | {"lr": lr}))
+            cbs.append(Checkpoints(run, history=history, state=state | {"lr": lr} | run_key(recipe, self.dls.vocab)))
         if start:
             note(f"resuming after epoch {start} of {epochs}")
             load_last(self, run, state)
@@ -301,7 +306,7 @@ def bird_learner(
     """
     changes = {name: value for name, value in (("backbone", backbone), ("weights", weights)) if value is not None}
     recipe = dls.recipe.with_(**changes)
-    cbs = [ChannelsLast(), *(cbs or []), *_recipe_callbacks(recipe)]  # the first: twice as fast on CPU
+    cbs = [ChannelsLast(), *L(cbs), *_recipe_callbacks(recipe)]  # the first: twice as fast on CPU
     if recipe.lr == "backbone":
         rate, family = backbone_lr(recipe.backbone), defaults_of(recipe.backbone)
         note(f"lr={rate:g}, the default of {recipe.backbone}: {family.source}")

@@ -216,6 +216,23 @@ def test_soundscapes_that_a_model_trained_on_do_not_judge_it(bundle, sites, tmp_
     assert scored_sites(by_csv) == set(SITES) and "if on these, the figures are too good" in by_csv.what
 
 
+def test_what_a_run_wrote_is_believed_whatever_files_came_or_went(sites, bundle, tmp_path, tiny_recipe):
+    """The split of the recipe is dealt anew from the files that are there; that of the run is not."""
+    from birdfast.commands.heard import heard_soundscapes
+    from birdfast.recordings.tables import read_source
+
+    knobs, source = {"n_folds": 2, "fold": 0, "soundscape_mix": 0.5}, read_source(sites)
+    files = sorted(set(source.soundscapes["path"]))
+    model = trained_with(bundle, tmp_path / "run" / "birds.safetensors", **knobs)
+    trained, by_recipe = set(files[:2]), heard_soundscapes(source, tiny_recipe.with_(**knobs))
+    for trained in (set(files[:2]), set(files[2:])):  # one of them is not what the recipe would deal
+        split = pd.DataFrame({"path": files[:3], "is_valid": [file not in trained for file in files[:3]]})
+        split.to_csv(tmp_path / "run" / "split.csv", index=False)
+        wanted = (trained & set(files[:3])) | ({files[3]} & by_recipe)
+        assert heard_soundscapes(source, tiny_recipe.with_(**knobs), model) == wanted
+        assert scored_sites(evaluate(model, sites)) == {Path(file).stem.split("_")[3] for file in set(files) - wanted}
+
+
 def test_what_training_validates_is_what_evaluate_scores(sites, tiny_recipe, rng):
     """The split of the evaluation is that of ``bird_dls``."""
     from birdfast.commands.heard import heard_soundscapes
@@ -328,6 +345,16 @@ def test_a_fold_of_an_ensemble_is_held_out_by_all_members(bundle, folded, tmp_pa
     for pair in (models, models[::-1]):
         assert f"on all {TOO_GOOD}, by its recipe" in evaluate(pair, folded, fold=0).what
     assert HELD_OUT in evaluate([models[0]] * 2, folded, fold=0).what
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".xml"])
+def test_an_exported_ensemble_was_trained_as_all_its_members(bundle, folded, tmp_path, suffix):
+    from birdfast.inference.export import export_model
+
+    pytest.importorskip("openvino" if suffix == ".xml" else "onnxruntime")
+    models = [trained_with(bundle, tmp_path / f"{k}.safetensors", n_folds=2, fold=k) for k in (0, 1)]
+    export_model(models, both := tmp_path / f"both{suffix}")
+    assert f"on all {TOO_GOOD}, by its recipe" in evaluate(both, folded, fold=0).what
 
 
 def test_a_run_on_other_files_tells_nothing(bundle, folded, tmp_path, rng):

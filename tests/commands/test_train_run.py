@@ -1,14 +1,17 @@
 """What `birdfast train` leaves behind."""
 
 import shutil
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 import torch
 
+from birdfast.commands.heard import heard_soundscapes
 from birdfast.commands.train import BUNDLE, train_run
 from birdfast.errors import BirdfastError
 from birdfast.inference.bundle import load_bundle
+from birdfast.recordings.tables import read_source
 
 
 @pytest.mark.parametrize("knobs", [{"ema": 0.7}, {"swa": 1.0}])
@@ -59,3 +62,20 @@ def test_a_run_goes_on_once_its_files_are_mended(tiny_birds, tiny_recipe, tmp_pa
     for path, content in sound.items():
         path.write_bytes(content)
     assert train_run(*again, resume=True, **options)["epochs"] == 3
+
+
+def test_the_split_names_what_is_only_mixed_in(tiny_birds, tiny_recipe, tmp_path, capsys):
+    rows, found = [], read_source(tiny_birds)
+    for i in range(6):
+        path = tmp_path / f"BC2026_Train_{i:04d}_S{i % 3:02d}_20250227_010002.wav"
+        shutil.copy(tiny_birds / "species1" / f"{i}.wav", path)
+        rows.append((str(path), 0.0, 2.0, ("species1",)))
+    windows = pd.DataFrame(rows, columns=["path", "start_time", "end_time", "labels"])
+    source, recipe = replace(found, soundscapes=windows), tiny_recipe.with_(epochs=1, n_folds=3, soundscape_mix=1.0)
+    train_run(source, recipe, tmp_path / "run", num_workers=0, device="cpu")
+    train_run(source, recipe.with_(epochs=2), tmp_path / "run", resume=True, num_workers=0, device="cpu")
+    split = pd.read_csv(tmp_path / "run" / "split.csv").set_index("path")["is_valid"]
+    trained = split.index[~split & split.index.isin(windows["path"])]
+    assert len(split) == 36 and len(trained) == 4
+    assert heard_soundscapes(source, recipe, tmp_path / "run") == set(trained)
+    assert "are not there any more" not in capsys.readouterr().err

@@ -108,9 +108,17 @@ def test_official_folds_are_taken():
         split(t, fold=2)
 
 
-def test_incomplete_official_folds_are_not():
-    t = table(["a", "b"] * 10, fold=pd.array([1, pd.NA] * 10, dtype="Int64"))
-    assert len(np.unique(assign_folds(t))) == 5
+def test_incomplete_official_folds_are_an_error():
+    t = table(["a", "b"] * 10, fold=pd.array([1, pd.NA, 2, 1] * 5, dtype="Int64"))
+    with pytest.raises(BirdfastError, match="5 of 20 recordings have no fold: fill the column .*fold='none'"):
+        assign_folds(t)
+
+
+def test_official_folds_know_those_that_always_train():
+    t = table(["a", "b"] * 10, fold=pd.array([-1, 7, 3, -1] * 5, dtype="Int64"))
+    assert assign_folds(t).tolist() == [-1, 1, 0, -1] * 5
+    one = table(["a", "b"] * 10, fold=pd.array([-1, 7] * 10, dtype="Int64"))
+    assert len(np.unique(assign_folds(one))) == 5, "a single fold is no split"
 
 
 def test_any_column_groups():

@@ -132,6 +132,29 @@ def test_the_best_file_holds_the_average(tiny_birds, tiny_recipe, tmp_path):
     assert not torch.equal(averaged["head.2.weight"], learn.model.state_dict()["head.2.weight"])
 
 
+@pytest.mark.parametrize("where", ["before_batch", "before_validate"])
+def test_a_fit_after_one_that_broke_off_begins_its_average_anew(tiny_birds, tiny_recipe, where):
+    class Stop(Callback):
+        order = 100
+
+    def stop(self):
+        if self.iter == 2 or where == "before_validate":
+            raise KeyboardInterrupt
+
+    setattr(Stop, where, stop)
+    recipe = tiny_recipe.with_(ema=0.9, epochs=1)
+    learn = bird_learner(bird_dls(tiny_birds, recipe, device="cpu"))
+    start = {name: t.clone() for name, t in learn.model.state_dict().items()}
+    with pytest.raises(KeyboardInterrupt):
+        learn.fit_recipe(cbs=Stop())  # a single callback, as fastai takes it
+    assert learn.average_weights.kept is not None
+    learn.model.load_state_dict(start)
+    learn.opt = None
+    learn.fit_recipe()
+    fresh = train(tiny_birds, recipe).model.state_dict()
+    assert all(torch.equal(fresh[name], t) for name, t in learn.model.state_dict().items())
+
+
 def test_lr_find_leaves_weights_and_average_alone(tiny_birds, tiny_recipe):
     learn = bird_learner(bird_dls(tiny_birds, tiny_recipe.with_(ema=0.7), device="cpu"))
     before = learn.model.state_dict()["head.2.weight"].clone()
