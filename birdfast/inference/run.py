@@ -24,6 +24,10 @@ from birdfast.recordings.places import absolute, printable
 ENGINES = ("local", "ray")
 
 
+class NoneReadable(BirdfastError):
+    """None of the recordings asked for can be read."""
+
+
 @dataclass(frozen=True)
 class Result:
     """What a prediction job leaves.
@@ -80,7 +84,7 @@ def predict_into(
     Raises
     ------
     BirdfastError
-        If there is nothing to predict, no recording can be read, or the models do not go together.
+        If there is nothing to predict, no recording can be read (NoneReadable), or the models do not go together.
     """
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
@@ -189,7 +193,7 @@ def _finish(
     broken = {printable(path): reasons[path] for path in files if path in reasons}
     if not done:
         path, reason = next(iter(broken.items()))
-        raise BirdfastError(f"none of the {len(files)} recordings can be read; the first, {path}: {reason}")
+        raise NoneReadable(f"none of the {len(files)} recordings can be read; the first, {path}: {reason}")
     store.finish(done, broken, gone)
     if broken:
         path, reason = next(iter(broken.items()))

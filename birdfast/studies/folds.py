@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from numbers import Integral
@@ -18,15 +18,14 @@ from birdfast.errors import BirdfastError
 from birdfast.evaluation import metrics
 from birdfast.evaluation.blending import blend_weights
 from birdfast.inference.ensemble import Ensemble
-from birdfast.inference.writers import replacing
 from birdfast.notes import note
 from birdfast.recipe import Recipe, get_recipe
-from birdfast.recordings.bad_files import BadFiles
 from birdfast.recordings.folds import ALWAYS_TRAIN, assign_folds
-from birdfast.recordings.no_call import NO_CALL, with_no_call
+from birdfast.recordings.no_call import NO_CALL
 from birdfast.recordings.source import Source
 from birdfast.recordings.tables import read_source
-from birdfast.studies.key import begin, below, digest
+from birdfast.studies.deal import deal_soundscapes, dealt_sides, new_bad_files, training_rows
+from birdfast.studies.key import begin, below, digest, write_table
 
 BUNDLE, PREDICTIONS, TRUTH, SCORES = "birds.safetensors", "predictions.parquet", "truth.parquet", "scores.json"
 HEARD = "heard.parquet"  # the files that a fold's model was trained on
@@ -153,6 +152,10 @@ def train_folds(
 ) -> Folds:
     """Train every fold as a run of its own, ``out/fold0`` and so on; called again, it goes on where it was stopped.
 
+    Recordings and labelled soundscapes are dealt out to the folds once, as the study begins, and stay where they are
+    whatever can be read later. A file that could not be read then, and is mended, trains from then on in every fold, and
+    validates in none. See :func:`~birdfast.studies.deal.dealt_sides`.
+
     Parameters
     ----------
     source, columns
@@ -168,7 +171,8 @@ def train_folds(
     Raises
     ------
     BirdfastError
-        If there is no such fold, `folds` are no numbers, or `out` holds a study by another recipe or of other data.
+        If there is no such fold, `folds` are no numbers, `out` holds a study by another recipe or of other data, or the
+        data lack what the recipe trains on, or enough of it to hold some out.
     """
     from birdfast.training.dataloaders import check_request
     from birdfast.training.pools import check_pseudo
@@ -177,9 +181,8 @@ def train_folds(
     check_request(recipe, cache)
     check_pseudo(pseudo, recipe)
     found = read_source(source, **(columns or {}))
-    if recipe.no_call:
-        with_no_call(found)  # raises where nothing is without a call
     recipe = with_all_folds(found, recipe)
+    deal_soundscapes(training_rows(found, recipe), recipe)  # raises while another recipe may still have the folder
     numbers = wanted_folds(found, recipe, folds)
     begin(out, recipe, found, pseudo=digest(Path(pseudo).read_bytes()) if pseudo else None)
     options = {"num_workers": num_workers, "device": device, "cache": cache, "cache_dir": cache_dir}
@@ -191,7 +194,8 @@ def train_folds(
             note(f"fold {fold} is trained already: {folder}")
             continue
         note(f"fold {fold}, of {', '.join(map(str, numbers))}: {folder}")
-        _train(found, recipe.with_(fold=fold), folder, options)
+        mine = recipe.with_(fold=fold)
+        _train(found, mine, folder, {**options, "sides": dealt_sides(found, mine, out)})
         gc.collect()  # fastai's learners lie in cycles, and hold the GPU's memory
     classes = [name for name in found.classes if not (recipe.no_call and name == NO_CALL)]
     return _finish(Folds(out, recipe, classes, numbers))
@@ -241,20 +245,24 @@ def _train(source: Source, recipe: Recipe, folder: Path, options: dict[str, Any]
 
     folder.mkdir(parents=True, exist_ok=True)
     recipe.save(folder / "recipe.toml")
-    dls = bird_dls(source, recipe, bad_files=BadFiles(folder / "bad_files.jsonl"), **options)
+    dls = bird_dls(source, recipe, bad_files=new_bad_files(folder), **options)
     learn = bird_learner(dls, path=folder)
     with quiet_unless_watched(learn) as cbs:
         learn.fit_recipe(run=folder, resume=True, cbs=cbs)
     save_bundle(learn, folder / BUNDLE)
-    write_table(heard(dls), folder / HEARD)
+    write_table(heard(dls, options["sides"]), folder / HEARD)
     windows, truth = _validated(learn, recipe.fold)
     write_table(truth, folder / TRUTH)
     write_table(windows, folder / PREDICTIONS)  # the last: that it is there means that the fold is done
 
 
-def heard(dls: Any) -> pd.DataFrame:
-    """The files that are trained on, also those that are only mixed in: a column `path`, below the source's folder."""
-    paths = [dls.train.items["path"], *(pool.windows[0] for pool in dls.pools)]
+def heard(dls: Any, sides: Mapping[str, bool] | None = None) -> pd.DataFrame:
+    """The files that are trained on, also those that are only mixed in: a column `path`, below the source's folder.
+
+    Those that train by `sides` are among them although they cannot be read any more: earlier epochs may have heard them.
+    """
+    before = [path for path, validates in (sides or {}).items() if not validates]
+    paths = [before, dls.train.items["path"], *(pool.windows[0] for pool in dls.pools)]
     return pd.DataFrame({"path": below(dls.source.root, sorted({str(path) for part in paths for path in part}))})
 
 
@@ -281,12 +289,6 @@ def _validated(learn: Any, fold: int) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def _beside(rows: pd.DataFrame, values: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
     return pd.concat([rows.reset_index(drop=True), pd.DataFrame(values, columns=list(classes))], axis=1)
-
-
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """A Parquet that is whole or not there."""
-    with replacing(path) as temporary:
-        table.to_parquet(temporary, index=False)
 
 
 def _finished(out: Path) -> list[int]:

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from birdfast.errors import BirdfastError
+from birdfast.inference.writers import replacing
 from birdfast.recipe import Recipe
 from birdfast.recordings.soundscapes import SOLUTION
 from birdfast.recordings.source import Source
@@ -86,6 +87,12 @@ def digest_paths(root: Path | None, paths: Iterable[str]) -> str:
 def below(root: Path | None, paths: Iterable[str]) -> list[str]:
     """Paths as they are seen from the folder of a source."""
     return [str(path) if root is None else str(path).removeprefix(f"{root}/") for path in paths]
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """A Parquet that is whole or not there."""
+    with replacing(path) as temporary:
+        table.to_parquet(temporary, index=False)
 
 
 def _text(table: pd.DataFrame, root: Path | None) -> str:

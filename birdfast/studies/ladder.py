@@ -20,11 +20,11 @@ from birdfast.errors import BirdfastError, unknown
 from birdfast.evaluation.gains import SCORES, ladder_markdown, ladder_table
 from birdfast.notes import note
 from birdfast.recipe import Recipe
-from birdfast.recordings.labelled import with_windows
-from birdfast.recordings.no_call import with_no_call
+from birdfast.recordings.labelled import split_both
 from birdfast.recordings.source import Source
 from birdfast.recordings.tables import read_source
 from birdfast.studies.book import Book
+from birdfast.studies.deal import training_rows
 from birdfast.studies.key import digest_paths, digest_rows
 from birdfast.studies.pseudo import find_unlabelled
 from birdfast.studies.rungs import MAIN, Rung, compared_with, find_rungs
@@ -32,6 +32,7 @@ from birdfast.studies.scores import score_learner, soundscape_truth
 from birdfast.studies.teachers import labels_of, teacher_of
 
 TABLE, MARKDOWN, PLOT = "table.csv", "ladder.md", "ladder.png"
+_SPLIT = ("n_folds", "fold", "group", "seed", "soundscape_group", "no_call")  # the knobs that decide a split
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def ladder(
     BirdfastError
         Before anything is trained: an unknown rung, or one with a knob or a value that the recipe does not have; a score
         that some rung will not have; no rung that this data can train; a folder whose rows cannot be read. Single rungs
-        that the data cannot train are left out.
+        that lack in the data what they train on, or whose split leaves nothing to validate, are left out.
     """
     from birdfast.training.dataloaders import check_request
 
@@ -132,7 +133,7 @@ def ladder(
     if out.exists() and not out.is_dir():
         raise BirdfastError(f"{out} is a file: give a folder for the rows of the ladder")
     found = read_source(source, **(columns or {}))
-    chosen = _with_references(_possible(chosen, recipes, found))
+    chosen = _with_references(_possible(chosen, recipes, found, numbers))
     _check_score(score, found, [recipes[rung.name] for rung in chosen])
     out.mkdir(parents=True, exist_ok=True)
     typed = command or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
@@ -214,12 +215,14 @@ def device_name(device: Any) -> str:
     return f"{platform.machine()} {device}, {torch.get_num_threads()} threads"
 
 
-def _possible(rungs: list[Rung], recipes: Mapping[str, Recipe], source: Source) -> list[Rung]:
-    """The rungs that have in `source` what they train on; says which have not."""
-    possible = []
+def _possible(rungs: list[Rung], recipes: Mapping[str, Recipe], source: Source, seeds: list[int]) -> list[Rung]:
+    """The rungs that have in `source` what they train on, and what they validate on; says which have not."""
+    possible: list[Rung] = []
+    splits: set[tuple[Any, ...]] = set()
     for rung in rungs:
         try:
             _check_trains(recipes[rung.name], source)
+            _check_splits([recipes[rung.name].with_(seed=seed) for seed in seeds], source, splits)
             possible.append(rung)
         except BirdfastError as error:
             note(f"the rung {rung.name!r} is left out: {error}")
@@ -229,14 +232,20 @@ def _possible(rungs: list[Rung], recipes: Mapping[str, Recipe], source: Source) 
 
 
 def _check_trains(recipe: Recipe, source: Source) -> None:
-    if recipe.hears_soundscapes:
-        with_windows(source)
-    if recipe.no_call:
-        with_no_call(source)
+    training_rows(source, recipe)
     if recipe.pseudo_mix:
         if source.unlabelled is None:
             raise BirdfastError(f"{source.layout} has no unlabelled soundscapes, whose pseudo-labels it learns from")
         find_unlabelled(source, None)
+
+
+def _check_splits(recipes: Iterable[Recipe], source: Source, known: set[tuple[Any, ...]]) -> None:
+    """Split all rows, whether or not they can be read, as each recipe will; those `known` to work are not tried again."""
+    for recipe in recipes:
+        split = (recipe.hears_soundscapes, *(getattr(recipe, name) for name in _SPLIT))
+        if split not in known:
+            split_both(training_rows(source, recipe), recipe)
+            known.add(split)
 
 
 def _check_score(score: str | None, source: Source, recipes: Iterable[Recipe]) -> None:

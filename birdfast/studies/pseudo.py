@@ -18,7 +18,7 @@ import pandas as pd
 
 from birdfast.errors import BirdfastError
 from birdfast.inference.ensemble import Ensemble
-from birdfast.inference.run import predict_into
+from birdfast.inference.run import NoneReadable, predict_into
 from birdfast.notes import note
 from birdfast.recipe import Recipe, get_recipe
 from birdfast.recordings.audio import get_audio_files
@@ -26,8 +26,8 @@ from birdfast.recordings.folds import ALWAYS_TRAIN, assign_folds
 from birdfast.recordings.labelled import soundscape_folds, soundscape_groups
 from birdfast.recordings.source import Source
 from birdfast.recordings.tables import read_source
-from birdfast.studies.folds import HEARD, Folds, train_folds, wanted_folds, with_all_folds, write_table
-from birdfast.studies.key import begin, below, digest_paths
+from birdfast.studies.folds import HEARD, Folds, train_folds, wanted_folds, with_all_folds
+from birdfast.studies.key import begin, below, digest_paths, write_table
 
 ROUNDS, LABELS = "rounds.json", "pseudo.parquet"
 _MACHINE = ("num_workers", "cache", "cache_dir")
@@ -102,8 +102,8 @@ def pseudo_label(
     Raises
     ------
     BirdfastError
-        Before anything is trained: for knobs that a round cannot train with, if there are no soundscapes, fewer than two
-        folds, folds that share a recordist, or other folds than the study in `out` has.
+        Before anything is trained: for knobs that a round cannot train with, if there are no soundscapes, or all are of
+        one site, fewer than two folds, folds that share a recordist, or other folds than the study in `out` has.
     """
     from birdfast.training.dataloaders import check_request
 
@@ -118,8 +118,9 @@ def pseudo_label(
     files = find_unlabelled(found, soundscapes)
     recipe = with_all_folds(found, recipe)
     numbers = check_folds(found, recipe, folds)
-    begin(out, recipe, found, soundscapes=digest_paths(found.root, files), folds=numbers)
     study = _Study(out, found, recipe, files, numbers, {"device": device, **options})
+    study.deal(files)  # raises before anything is trained, and while another recipe may still have the folder
+    begin(out, recipe, found, soundscapes=digest_paths(found.root, files), folds=numbers)
     return study.run(plan)
 
 
@@ -255,12 +256,12 @@ class _Study:
         options = {"root": self.source.root, "device": self.options["device"]}
         table = soft_labels(teacher, self.files, self._folder(number) / "labels", **options)
         place.parent.mkdir(parents=True, exist_ok=True)
-        table.insert(3, "fold", self._deal(table["path"]))
+        table.insert(3, "fold", self.deal(table["path"]))
         table["path"] = below(self.source.root, table["path"])  # the study goes on where the data have moved to
         write_table(table, place)
         return table
 
-    def _deal(self, paths: pd.Series) -> np.ndarray:
+    def deal(self, paths: Iterable[str]) -> np.ndarray:
         """The fold that holds out each soundscape: that which validates its site, where labelled windows are of one."""
         recipe, known = self.recipe, {}
         labelled = self.source.soundscapes
@@ -282,8 +283,8 @@ def soft_labels(
 ) -> pd.DataFrame:
     """Mean probabilities, for each window of `files`, of the teacher's models that have not trained on the file.
 
-    Scores are kept in the folder `place` as they are made. Files that every model has heard are left out, with a note; those
-    below the source's folder `root` are known by their place in it, wherever it lies now.
+    Scores are kept in the folder `place` as they are made. Files that every model has heard, or that cannot be read, are
+    left out, with a note; those below the source's folder `root` are known by their place in it, wherever it lies now.
 
     Returns
     -------
@@ -292,7 +293,7 @@ def soft_labels(
     Raises
     ------
     BirdfastError
-        If every model has heard every file.
+        If no file is left.
     """
     heard = [set(pd.read_parquet(bundle.parent / HEARD)["path"]) for bundle in teacher.bundles]
     names = {file: {file, name} for file, name in zip(files, below(root, files), strict=True)}
@@ -301,12 +302,15 @@ def soft_labels(
     for models in sorted(set(fresh.values()) - {()}):
         mine = [file for file in files if fresh[file] == models]
         folder = place / "-".join(f"fold{teacher.folds[i]}" for i in models)
-        tables.append(label_windows(folder, [teacher.bundles[i] for i in models], mine, teacher.classes, device))
+        try:
+            tables.append(label_windows(folder, [teacher.bundles[i] for i in models], mine, teacher.classes, device))
+        except NoneReadable as error:
+            note(f"left out: {error}")
     if n := sum(not models for models in fresh.values()):
         note(f"{n} of {len(files)} soundscapes are left out: every model of the teacher has trained on them")
     if not tables:
         raise BirdfastError(
-            f"no soundscape of {len(files)} can be labelled: every model of {teacher.out} trained on them"
+            f"no soundscape of {len(files)} can be labelled: every model of {teacher.out} trained on those that can be read"
         )
     return pd.concat(tables, ignore_index=True)
 

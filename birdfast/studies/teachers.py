@@ -6,8 +6,7 @@ from pathlib import Path
 
 from birdfast.recipe import Recipe
 from birdfast.recordings.source import Source
-from birdfast.studies.folds import write_table
-from birdfast.studies.key import below
+from birdfast.studies.key import below, write_table
 from birdfast.studies.pseudo import find_unlabelled, label_windows
 
 _KNOBS = [name for name in Recipe().to_dict() if name.startswith("pseudo_")]

@@ -11,6 +11,7 @@ from birdfast import synth
 from birdfast.errors import BirdfastError
 from birdfast.inference.predictor import Predictor
 from birdfast.recipe import Recipe
+from birdfast.recordings.source import Source
 from birdfast.recordings.tables import read_source
 from birdfast.studies import ladder as module
 from birdfast.studies.key import begin, digest_rows
@@ -198,6 +199,23 @@ def test_rungs_that_the_data_cannot_train_are_left_out(tiny_table, rungs, tmp_pa
     assert "the rung 'taught' is left out: table has no unlabelled soundscapes" in said and "--soundscapes" not in said
     with pytest.raises(BirdfastError, match="no rung can be measured"):
         ladder(tiny_table, needs, tmp_path, 1)
+
+
+def test_a_rung_whose_split_holds_nothing_out_is_left_out(tiny_table, rungs, tmp_path, told, monkeypatch, capsys):
+    windows = [(f"H02_20230420_07400{i}.ogg", 0.0, 5.0, ("species0",)) for i in range(2)]
+    soundscapes = pd.DataFrame(windows, columns=["path", "start_time", "end_time", "labels"])
+    source = Source(**{**vars(read_source(tiny_table)), "soundscapes": soundscapes})
+    changes = {"one site": {"soundscape_mix": 0.5}, "by file": {"soundscape_mix": 0.5, "soundscape_group": "file"}}
+    hear = [Rung(name=name, recipe=rungs[0].recipe, changes=knobs) for name, knobs in changes.items()]
+    splits, split_both = [], module.split_both
+    monkeypatch.setattr(module, "split_both", lambda rows, recipe: splits.append(recipe) or split_both(rows, recipe))
+    done = ladder(source, [*rungs, *hear], tmp_path, 2)
+    assert list(done.table.index) == ["plain", "mixed", "by file"] and len(told) == 6
+    said = " ".join(capsys.readouterr().err.split())
+    assert "the rung 'one site' is left out: all soundscapes are of one site (H02)" in said
+    assert [(recipe.name, recipe.seed) for recipe in splits] == [
+        ("plain", 0), ("plain", 1), ("one site", 0), ("by file", 0), ("by file", 1)
+    ]  # fmt: skip
 
 
 def test_a_rung_learns_from_what_the_one_below_says_of_soundscapes(tmp_path, tiny_recipe, monkeypatch, capsys):

@@ -97,6 +97,21 @@ def test_files_that_every_model_heard_are_not_labelled(study, source, recipe):
         soft_labels(folds, known, study.out / "never", root=source.root, device="cpu")
 
 
+def test_a_soundscape_that_cannot_be_read_is_left_out(study, source, recipe, tmp_path, capsys):
+    folds = folds_module.Folds(study.out / "round1", recipe, source.classes, [0, 1])
+    empty, cut = tmp_path / "empty.wav", tmp_path / "cut.flac"  # heard by no model: a group of their own
+    empty.write_bytes(b"")
+    soundfile.write(cut, chirp(0, 8.0, 9), SAMPLE_RATE)
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])  # its header can be read
+    known, broken = sorted(set(labels_of(study)["path"])), [str(empty), str(cut)]
+    table = soft_labels(folds, [*known, *broken], tmp_path / "labels", root=source.root, device="cpu")
+    assert sorted(set(table["path"])) == known
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"left out: none of the 2 recordings can be read; the first, {empty}: it holds zero bytes" in said
+    with pytest.raises(BirdfastError, match="no soundscape of 2 can be labelled"):
+        soft_labels(folds, broken, tmp_path / "labels", root=source.root, device="cpu")
+
+
 def test_data_that_moved_are_labelled_by_no_model_that_heard_them(study, source, recipe, tmp_path):
     table, old = labels_of(study), Source(**{**vars(source), "root": source.unlabelled})
     folds = folds_module.Folds(tmp_path, recipe, source.classes, [0, 1])
@@ -223,6 +238,14 @@ def test_other_folds_are_another_study(source, recipe, tmp_path, monkeypatch):
     pseudo_label(source, recipe.with_(n_folds=3), tmp_path, folds=[0, 1])
     with pytest.raises(BirdfastError, match=r"another study, you changed folds \(\[0, 1\] to \[0, 1, 2\]\)"):
         pseudo_label(source, recipe.with_(n_folds=3), tmp_path)
+
+
+def test_soundscapes_of_one_site_are_refused_before_anything_is_trained(source, recipe, tmp_path, monkeypatch):
+    files, knobs = [write_soundscape(tmp_path, i, 7) for i in range(2)], {"soundscape_share": 0.0}
+    monkeypatch.setattr(module._Study, "run", lambda study, plan: "rounds")
+    with pytest.raises(BirdfastError, match=r"all soundscapes are of one site \(S07\).* set soundscape_group='file'"):
+        pseudo_label(source, recipe, tmp_path / "study", files, **knobs)
+    assert pseudo_label(source, recipe, tmp_path / "study", files, **knobs, soundscape_group="file") == "rounds"
 
 
 def test_what_cannot_work_is_refused_before_anything_is_trained(tiny_birds, tiny_table, source, recipe, tmp_path):

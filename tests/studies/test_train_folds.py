@@ -1,6 +1,8 @@
 """Folds in one call: each recording is scored by the model that has not heard it, and nothing is trained twice."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,9 +11,11 @@ import pytest
 from birdfast.errors import BirdfastError
 from birdfast.evaluation.metrics import roc_auc
 from birdfast.recipe import Recipe
+from birdfast.recordings.source import Source
 from birdfast.recordings.tables import read_source
 from birdfast.studies import folds as module
-from birdfast.studies.folds import Folds, train_folds
+from birdfast.studies.folds import HEARD, Folds, train_folds
+from birdfast.training import dataloaders
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +84,56 @@ def test_a_finished_fold_is_not_trained_again_and_a_missing_one_is(trained, tiny
         pd.testing.assert_frame_equal(getattr(again, name), expected)
         pd.testing.assert_frame_equal(pd.read_parquet(trained.out / f"{name}.parquet"), expected)
     assert json.loads((trained.out / "scores.json").read_text())["roc_auc"].keys() == {"fold0", "fold1", "fold2"}
+
+
+def test_a_file_that_breaks_moves_no_other_to_another_side(tiny_birds, recipe, tmp_path, monkeypatch):
+    birds, seen, bird_dls = shutil.copytree(tiny_birds, tmp_path / "birds"), [], dataloaders.bird_dls
+
+    def stop_once(*args, **kwargs):
+        seen.append(bird_dls(*args, **kwargs))
+        if len(seen) == 1:
+            raise KeyboardInterrupt  # before the first epoch ends
+        return seen[-1]
+
+    monkeypatch.setattr(dataloaders, "bird_dls", stop_once)
+    with pytest.raises(KeyboardInterrupt):
+        train_folds(birds, recipe, tmp_path / "study", device="cpu")
+    train, valid = (set(dl.items["path"]) for dl in (seen[0].train, seen[0].valid))
+    broken = min(train)
+    Path(broken).write_bytes(b"")
+    study = train_folds(birds, recipe, tmp_path / "study", device="cpu")
+    assert set(seen[1].valid.items["path"]) == valid and set(seen[1].train.items["path"]) == train - {broken}
+    below = {path.removeprefix(f"{birds}/") for path in train}
+    assert set(pd.read_parquet(study.out / "fold0" / HEARD)["path"]) == below
+    tested = study.recordings["path"]
+    assert tested.is_unique and set(tested) == (train | valid) - {broken}
+
+
+def test_a_study_goes_on_once_its_files_are_mended(tiny_birds, recipe, tmp_path, monkeypatch):
+    birds, out = shutil.copytree(tiny_birds, tmp_path / "birds"), tmp_path / "study"
+    files = sorted(birds.rglob("*.wav"))[:3]
+    sounds = [file.read_bytes() for file in files]
+    monkeypatch.setattr(module, "_train", lambda *args: None)
+    monkeypatch.setattr(module, "_finish", lambda folds: folds)
+    train_folds(birds, recipe, out, 0)  # dealt out
+    monkeypatch.undo()
+    for study in (out, tmp_path / "another"):  # one that breaks later, and one that is broken from the first
+        for file in files:
+            file.write_bytes(b"")
+        with pytest.raises(BirdfastError, match="3 of 30 recordings cannot be read"):
+            train_folds(birds, recipe, study, 0, device="cpu")
+        for file, sound in zip(files, sounds, strict=True):
+            file.write_bytes(sound)
+        assert train_folds(birds, recipe, study, 0, device="cpu").folds == [0]
+
+
+def test_soundscapes_of_one_site_are_refused_before_the_folder_is_taken(tiny_table, recipe, tmp_path):
+    windows = [(f"H02_20230420_07400{i}.ogg", 0.0, 5.0, ("species0",)) for i in range(2)]
+    soundscapes = pd.DataFrame(windows, columns=["path", "start_time", "end_time", "labels"])
+    source = Source(**{**vars(read_source(tiny_table)), "soundscapes": soundscapes})
+    with pytest.raises(BirdfastError, match="all soundscapes are of one site"):
+        train_folds(source, recipe, tmp_path / "study", soundscape_mix=0.5)
+    assert not (tmp_path / "study").exists()
 
 
 def test_another_recipe_and_other_rows_are_refused(trained, tiny_birds, tiny_table, recipe):
