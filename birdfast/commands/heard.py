@@ -101,11 +101,11 @@ def heard_recordings(
     for recipes, model in _members(models, engine):
         written = _written(model, recordings["path"], root) if len(recipes) == 1 else None
         sure &= written is not None
-        by = (
-            [_by_recipe(recordings, recipe) for recipe in recipes] if written is None else [written.eq(True).to_numpy()]
-        )
-        for mask in by:
-            heard |= mask
+        if written is not None:
+            heard |= written.to_numpy(bool, na_value=False)
+            continue
+        for recipe in recipes:
+            heard |= _by_recipe(recordings, recipe)
     return heard, sure
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from birdfast.recordings.places import below, is_url, open_url, remove, version_
 
 OUTPUTS = "outputs.csv"
 _COLUMNS = ["file", "form", "recording", "settings", "version"]
+_DIGEST = "sha256 "  # begins the version of what people mend: a copy without its times is no other file
 
 _Listed = dict[str, tuple[str, ...]]  # the other columns of each file
 
@@ -30,24 +32,35 @@ class Listing:
     written: _Listed = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._places = {(form, recording): file for file, (form, recording, *_) in self.listed.items()}
+
     def add(self, form: str, recording: str, files: list[str]) -> None:
         """List files that were written."""
-        self.written.update(dict.fromkeys(files, (form, recording, self.settings[form])))
+        for file in files:
+            self.written[file] = (form, recording, self.settings[form], _version(self.folder, file))
 
-    def put(self, form: str, recording: str, file: str, text: str) -> None:
-        """Write and list a file; one that others made or changed, as a selection table mended in Raven, stays."""
-        place = below(self.folder, file)
-        if self.changed(file) and _text(place) != text:
+    def put(self, form: str, recording: str, pattern: str, name: str, text: str) -> None:
+        """Write and list the one file of a recording: where it is listed, else by `name` in `pattern`, if that is free.
+
+        One that others made or changed, as a selection table mended in Raven, stays.
+        """
+        new = pattern.format(name if self._is_free(pattern.format(name)) else f"{name}-{digits(recording)}")
+        file = self._places.get((form, recording), new)
+        version, now = _digest(text.encode()), _digest_of(self.folder, file)
+        if now not in ("", version, self.listed.get(file, ("",))[-1]):
             self.kept.append(file)
             return
-        with placing(place) as temporary:
+        with placing(below(self.folder, file)) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="")
-        self.add(form, recording, [file])
+        self.written[file] = (form, recording, self.settings[form], version)
 
-    def changed(self, file: str) -> bool:
-        """Whether there is such a file, and it is not as it was written."""
-        version = _version(self.folder, file)
-        return version not in ("", self.listed.get(file, ("",))[-1])
+    def _is_free(self, file: str) -> bool:
+        return file not in self.listed and file not in self.written
+
+    def now(self, file: str) -> str:
+        """The version of a listed file as it is now, "" if it is gone."""
+        return (_digest_of if self.listed[file][-1].startswith(_DIGEST) else _version)(self.folder, file)
 
     def beside(self, recordings: Collection[str]) -> set[str]:
         """Recordings other than these that have files here."""
@@ -73,16 +86,16 @@ def listing(
     listed = now.listed
     try:
         yield now
-        outdated = [
-            file
+        outdated = {
+            file: now.now(file)
             for file, (form, recording, by, _) in listed.items()
             if form in forms and file not in now.written and (by != settings[form] or recording in recordings)
-        ]
-        ours = [file for file in outdated if not now.changed(file)]
-        for file in outdated:
-            del listed[file]
+        }
+        ours = [file for file, version in outdated.items() if version == listed[file][-1]]
         for file in ours:
             _remove(folder, file)
+        for file in [*ours, *(file for file, version in outdated.items() if not version)]:
+            del listed[file]
         if ours:
             note(f"removed {len(ours):,} files that an earlier run wrote into {folder}, the first {ours[0]}")
         if now.kept:
@@ -96,7 +109,12 @@ def listing(
                 f"{len(others):,} files in {folder} are of other scores or thresholds, the first {others[0]}: they stay"
             )
     finally:
-        _write(folder, listed | {file: (*row, _version(folder, file)) for file, row in now.written.items()})
+        _write(folder, listed | now.written)
+
+
+def digits(path: str) -> str:
+    """A few by which files of recordings of one name are told apart."""
+    return hashlib.sha256(path.encode()).hexdigest()[:8]
 
 
 def _version(folder: str, name: str) -> str:
@@ -119,11 +137,17 @@ def _read(folder: str) -> _Listed:
     return {name: tuple(row) for name, *row in rows if _inside(name)}
 
 
-def _text(place: str) -> str | None:
-    """What is in a file, or None if it is not text."""
-    with open_url(place) if is_url(place) else Path(place).open("rb") as file, suppress(UnicodeDecodeError):
-        return file.read().decode()
-    return None
+def _digest(content: bytes) -> str:
+    return _DIGEST + hashlib.sha256(content).hexdigest()
+
+
+def _digest_of(folder: str, name: str) -> str:
+    place = below(folder, name)
+    try:
+        with open_url(place) if is_url(place) else Path(place).open("rb") as file:
+            return _digest(file.read())
+    except FileNotFoundError:
+        return ""
 
 
 def _inside(name: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections import Counter
@@ -16,7 +15,7 @@ import pandas as pd
 
 from birdfast.errors import BirdfastError, unknown
 from birdfast.inference.events import average_overlaps, check_events, find_events
-from birdfast.inference.listing import Listing, listing
+from birdfast.inference.listing import Listing, digits, listing
 from birdfast.inference.run import Result
 from birdfast.inference.segments import cut_segments
 from birdfast.inference.writers import appending, audacity_text, raven_text
@@ -74,7 +73,7 @@ class View:
         decides = [self.classes, self.calibrate is not None, self.average]
         if form != "csv":
             decides += [np.asarray(self.thresholds).tolist(), self.decide_raw, self.top_k, self.gap]
-        return _digits(json.dumps(decides))
+        return digits(json.dumps(decides))
 
     def _raw(self, table: pd.DataFrame) -> pd.DataFrame:
         table = table[self.classes]
@@ -144,18 +143,16 @@ def _sink(
     if form in TABLES:
         add = stack.enter_context(appending(below(files.folder, TABLES[form]), index=form == "csv"))
         return lambda path, scores, events: add(scores if form == "csv" else events)
-    places, everything = (
-        below_common(paths),
-        [*paths, *files.beside(paths)],
-    )  # earlier calls' recordings keep their names
-    names, labels = short_names(everything), _label_names(below_common(everything))
+    places = below_common(paths)
+    everything = [*paths, *files.beside(paths)]  # a name in this call may be that of a recording of an earlier one
+    names = _label_names(below_common(everything)) if form == "audacity" else short_names(everything)
 
     def write(path: str, scores: pd.DataFrame, events: pd.DataFrame) -> None:
         if form == "raven":
             text = raven_text(events, sound=places[path], fmin=band[0], fmax=band[1])
-            files.put(form, path, f"raven/{names[path]}.Table.1.selections.txt", text)
+            files.put(form, path, "raven/{}.Table.1.selections.txt", names[path], text)
         elif form == "audacity":
-            files.put(form, path, f"audacity/{labels[path]}.txt", audacity_text(events))
+            files.put(form, path, "audacity/{}.txt", names[path], audacity_text(events))
         else:
             cut = cut_segments(events, below(files.folder, "segments"), names[path], context=context, form=form)
             files.add(form, path, [f"segments/{name}" for name in cut])
@@ -167,7 +164,7 @@ def short_names(paths: Iterable[str]) -> dict[str, str]:
     """A name for each recording's files: its own, with a few digits where several are called alike."""
     stems = {path: Path(file_name(path)).stem for path in paths}
     often = Counter(stem.lower() for stem in stems.values())
-    return {path: stem if often[stem.lower()] == 1 else f"{stem}-{_digits(path)}" for path, stem in stems.items()}
+    return {path: stem if often[stem.lower()] == 1 else f"{stem}-{digits(path)}" for path, stem in stems.items()}
 
 
 def below_common(paths: Iterable[str]) -> dict[str, str]:
@@ -184,7 +181,3 @@ def _label_names(places: dict[str, str]) -> dict[str, str]:
     stems = {path: str(PurePosixPath(place).with_suffix("")) for path, place in places.items()}
     often = Counter(stems.values())
     return {path: stem if often[stem] == 1 else places[path] for path, stem in stems.items()}
-
-
-def _digits(path: str) -> str:
-    return hashlib.sha256(path.encode()).hexdigest()[:8]

@@ -82,7 +82,7 @@ def _no_validation(recordings: pd.DataFrame, fold: int, there: list[int], group:
 
 
 def official_folds(recordings: pd.DataFrame) -> np.ndarray | None:
-    """The fold column, numbered from 0, if there are two folds or more; -1 stays what it is, see :func:`assign_folds`.
+    """The fold column, numbered from 0, if it holds two values or more; -1 stays what it is, see :func:`assign_folds`.
 
     Raises
     ------
@@ -97,9 +97,9 @@ def official_folds(recordings: pd.DataFrame) -> np.ndarray | None:
             "it out with fold='none' (--fold-column none)"
         )
     values = recordings["fold"].to_numpy(int)
-    folds = np.unique(values[values != ALWAYS_TRAIN])
-    if len(folds) < 2:
+    if len(np.unique(values)) < 2:
         return None
+    folds = np.unique(values[values != ALWAYS_TRAIN])
     return np.where(values == ALWAYS_TRAIN, ALWAYS_TRAIN, np.searchsorted(folds, values))
 
 

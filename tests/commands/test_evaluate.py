@@ -224,7 +224,7 @@ def test_what_a_run_wrote_is_believed_whatever_files_came_or_went(sites, bundle,
     knobs, source = {"n_folds": 2, "fold": 0, "soundscape_mix": 0.5}, read_source(sites)
     files = sorted(set(source.soundscapes["path"]))
     model = trained_with(bundle, tmp_path / "run" / "birds.safetensors", **knobs)
-    trained, by_recipe = set(files[:2]), heard_soundscapes(source, tiny_recipe.with_(**knobs))
+    by_recipe = heard_soundscapes(source, tiny_recipe.with_(**knobs))
     for trained in (set(files[:2]), set(files[2:])):  # one of them is not what the recipe would deal
         split = pd.DataFrame({"path": files[:3], "is_valid": [file not in trained for file in files[:3]]})
         split.to_csv(tmp_path / "run" / "split.csv", index=False)
@@ -334,6 +334,10 @@ def test_a_fold_is_held_out_where_the_run_says_so(bundle, folded, tmp_path):
     assert f"on all {TOO_GOOD}, by its recipe: " in evaluate(model, folded, fold=1).what
     wrote_split(model, folded)
     assert evaluate(model, folded, fold=0).what == f"4 recordings of fold 0 of {folded.parent}, {HELD_OUT}"
+    rows = pd.read_csv(tmp_path / "split.csv")
+    rows[1:].to_csv(tmp_path / "split.csv", index=False)  # one came since
+    assert evaluate(model, folded, fold=0).what == f"4 recordings of fold 0 of {folded.parent}, {HELD_OUT}"
+    rows.to_csv(tmp_path / "split.csv", index=False)
     other = evaluate(model, folded, fold=0, columns={"fold": "none"})
     trained = pd.read_csv(tmp_path / "split.csv").query("~is_valid")["path"]
     n = other.rows["path"].isin(trained).sum()

@@ -1,6 +1,7 @@
 """What people open: tables, selection tables, labels, sound."""
 
 import io
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -162,21 +163,47 @@ def test_a_killed_call_leaves_no_strangers(result, scores, tmp_path, capsys):
     assert "they stay" not in capsys.readouterr().err, "the same text is the same file"
 
 
-def test_recordings_of_one_name_in_two_calls_keep_their_files(result, scores, tmp_path):
+@pytest.mark.parametrize("form", ["raven", "audacity", "flac"])
+def test_recordings_of_one_name_in_two_calls_keep_their_files(result, scores, tmp_path, form, capsys):
     shallow, deep = (path for path in result.done if not path.endswith("b.wav"))
     assert {Path(shallow).stem, Path(deep).stem} == {"a"}
     calls = [replace(result, done={path: result.done[path]}) for path in (shallow, deep)]
-    kept = {}
-    for forms in (["raven"], ["audacity"], ["flac"]):
-        for job in (*calls, *calls):
-            write_outputs(job, str(tmp_path), forms, view(scores), **BAND)
-        listed = pd.read_csv(tmp_path / "outputs.csv").query("form == @forms[0]")
-        assert set(listed["recording"]) == {shallow, deep}
-        kept |= {file: (tmp_path / file).read_bytes() for file in listed["file"]}
-        for path in (shallow, deep):
-            events = view(scores).look(scores.loc[[path]])[1]
-            assert (listed["recording"] == path).sum() == (len(events) if forms == ["flac"] else 1)
-    assert len(kept) == len(set(kept)) and all(kept.values())
+
+    def write(job, asked):
+        write_outputs(job, str(tmp_path), [form], asked, **BAND)
+        return pd.read_csv(tmp_path / "outputs.csv")
+
+    write(calls[0], view(scores))
+    if form != "flac":
+        mended = tmp_path / write(calls[0], view(scores))["file"].item()
+        mended.write_text("mended")
+        write(calls[0], view(scores))
+    for job in (*calls, *calls):
+        listed = write(job, view(scores))
+    assert set(listed["recording"]) == {shallow, deep}
+    for path in (shallow, deep):
+        events = view(scores).look(scores.loc[[path]])[1]
+        files = listed.loc[listed["recording"] == path, "file"]
+        assert len(files) == (len(events) if form == "flac" else 1) and all(
+            (tmp_path / f).stat().st_size for f in files
+        )
+    if form != "flac":
+        assert mended.read_text() == "mended" and len(list((tmp_path / form).rglob("*.txt"))) == 2
+        assert f"the first {mended.relative_to(tmp_path)}: they stay" in capsys.readouterr().err
+
+
+def test_a_copy_without_its_times_and_files_that_are_gone(result, scores, tmp_path, capsys):
+    write_outputs(result, str(tmp_path), ["raven"], view(scores), **BAND)
+    files = sorted((tmp_path / "raven").iterdir())
+    for file in files:
+        os.utime(file, (1, 1))
+    files[0].unlink()
+    write_outputs(result, str(tmp_path), ["raven"], view(scores, thresholds=np.full(4, 0.99)), **BAND)
+    assert "they stay" not in (said := capsys.readouterr().err) and "removed" not in said
+    some = replace(result, done=dict(list(result.done.items())[:1]))
+    files[1].unlink()
+    write_outputs(some, str(tmp_path), ["raven"], view(scores), **BAND)
+    assert "removed 1 files" in capsys.readouterr().err, "of three one is written anew, one was gone before"
 
 
 def test_on_object_storage_too(result, scores):

@@ -118,7 +118,8 @@ def test_official_folds_know_those_that_always_train():
     t = table(["a", "b"] * 10, fold=pd.array([-1, 7, 3, -1] * 5, dtype="Int64"))
     assert assign_folds(t).tolist() == [-1, 1, 0, -1] * 5
     one = table(["a", "b"] * 10, fold=pd.array([-1, 7] * 10, dtype="Int64"))
-    assert len(np.unique(assign_folds(one))) == 5, "a single fold is no split"
+    assert assign_folds(one).tolist() == [-1, 0] * 10, "one fold is held out, or none"
+    assert len(np.unique(assign_folds(one.assign(fold=7)))) == 5, "all of one fold is no split"
 
 
 def test_any_column_groups():
