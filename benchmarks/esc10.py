@@ -1,6 +1,6 @@
 """ESC-10: accuracy of each recipe on the five official folds, 10 epochs from ImageNet weights; and of three seeds together.
 
-    python benchmarks/esc10.py <folder of esc10>
+    python benchmarks/esc10.py <folder of esc10> [variants: all unless named]
 
 The figures are the last epoch's: no epoch is picked on the fold it is scored on.
 """
@@ -11,15 +11,17 @@ import sys
 import tempfile
 from pathlib import Path
 
+import ladder
 import numpy as np
 import pandas as pd
 import soundfile
-from common import VARIANTS, measure, spread, train
+from common import BATCH, VARIANTS, measure, spread, train
 
 from birdfast import get_recipe, read_clip
 from birdfast.evaluation.metrics import accuracy, roc_auc
 
 EPOCHS = 10
+LARGER = {rung.name: {"recipe": "small", **rung.changes, **BATCH} for rung in ladder.LARGER}
 TOGETHER = "small, 3 seeds together"
 
 
@@ -35,8 +37,9 @@ def resampled(folder: Path, out: Path) -> Path:
     return out / "metadata.csv"
 
 
-def main(folder: str) -> None:
-    """Measure every recipe on every fold."""
+def main(folder: str, *variants: str) -> None:
+    """Measure every recipe, or those named, on every fold."""
+    known = {**VARIANTS, **LARGER}
     with tempfile.TemporaryDirectory() as out:
         source = resampled(Path(folder), Path(out))
 
@@ -50,16 +53,17 @@ def main(folder: str) -> None:
         def run(variant: str, fold: int) -> dict[str, float]:
             if variant == TOGETHER:
                 return together(fold)
-            learn = train(source, fold=fold, epochs=EPOCHS, **VARIANTS[variant])
+            learn = train(source, fold=fold, epochs=EPOCHS, **known[variant])
             with learn.no_bar():
                 scores = learn.scores()
             chosen = {name: scores[name] for name in ("accuracy", "roc_auc")}
             return {"epochs": EPOCHS, **chosen, "lr": learn.lr_used, "seconds": round(learn.seconds)}
 
-        keys = [{"variant": variant, "fold": fold} for variant in [*VARIANTS, TOGETHER] for fold in range(5)]
+        wanted = variants or [*known, TOGETHER]
+        keys = [{"variant": variant, "fold": fold} for variant in wanted for fold in range(5)]
         table = measure("esc10", keys, run, command="python benchmarks/esc10.py ESC10_FOLDER")
         print(spread(table, ["variant"], ["accuracy", "seconds"]))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 import pandas as pd
-from ladder import OWN, RESULTS
+from ladder import LARGER, OWN, RESULTS
 
 from birdfast import RUNGS, ablation
 from birdfast.evaluation.gains import gain_words, ladder_markdown, ladder_table
@@ -213,6 +213,20 @@ def backbones() -> str:
     )
 
 
+def larger() -> str:
+    """What larger backbones from ImageNet weights gain over lite0, in words."""
+    said, folds = (
+        [gain_of(rung.name) for rung in LARGER],
+        results("esc10").pivot(columns="variant", index="fold")["accuracy"],
+    )
+    for rung in LARGER:
+        if rung.name in folds:
+            both = folds[[rung.name, "small"]].dropna()
+            larger, small = (cell(both[name], True, len(both)) for name in both)
+            said.append(f"On ESC-10 (real), {len(both)} folds, `{rung.name}`: {larger}, `small`: {small}.")
+    return "\n".join(said)
+
+
 def throughput() -> str:
     """Clips a second by way and backbone, and their share of the model alone."""
     path = RESULTS / "train_throughput.csv"
@@ -272,6 +286,7 @@ def main() -> None:
     remedies = ROOT / "docs" / "remedies.md"
     fill(remedies, "ladders", ladders())
     fill(remedies, "backbones", backbones())
+    fill(remedies, "larger", larger())
     for rung in re.findall(r"<!-- gain: (.+?) -->", remedies.read_text()):
         fill(remedies, f"gain: {rung}", gain_of(rung))
 
