@@ -169,8 +169,8 @@ def _one_csv(
         return _ranked_csv(models, paths, out, how, view)
     rows = 0
     with TemporaryDirectory(prefix="birdfast-") as folder:
-        result = _job(folder, models, paths, how)
         found = find_recordings(_one_or_all(paths))
+        result = _job(folder, models, found, how)
         given = {printable(absolute(path)): printable(path) for path in found}
         with appending(out, index=True) as append:
             for table in result.tables():

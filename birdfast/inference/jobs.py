@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from birdfast.errors import BirdfastError
 from birdfast.inference.engines import ONE_LANE, Lanes
+from birdfast.notes import note
 from birdfast.recipe import Recipe
 from birdfast.recordings.audio import AudioError, fit, get_audio_files, is_audio, open_audio, read_clip, read_headers
 from birdfast.recordings.places import file_name, is_url, list_files
@@ -24,6 +25,8 @@ CHUNK = 60.0  # s decoded in one go: long enough to make seeking cheap, short en
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.2f}/{total:.2f} h [{elapsed}<{remaining}]"
 
 Paths = str | Path | Iterable[str | Path]
+
+MANIFEST, SEGMENTS = "manifest.json", "segments"  # in a folder of results: what it is, and the sounds cut out
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,17 @@ def _recordings_at(path: str | Path) -> list[str | Path]:
         return [file for file in files if is_audio(file) and not file_name(file).startswith(".")]
     if is_url(path):
         return [path]
-    return [*get_audio_files(path)] if Path(path).is_dir() else [path]
+    return _without_cuts(get_audio_files(path), Path(path)) if Path(path).is_dir() else [path]
+
+
+def _without_cuts(files: list[Path], folder: Path) -> list[str | Path]:
+    """The files but those that an earlier prediction, into a folder below, cut out of them."""
+    inside = {place for file in files for place in file.parents if place.name == SEGMENTS and folder in place.parents}
+    cut = {place for place in inside if (place.parent / MANIFEST).is_file()}
+    kept = [file for file in files if cut.isdisjoint(file.parents)]
+    if len(kept) < len(files):
+        note(f"left out: {len(files) - len(kept):,} sounds that were cut out of recordings, in {min(cut)}")
+    return [*kept]
 
 
 def read_durations(paths: list[str], *, workers: int) -> tuple[dict[str, float], dict[str, str]]:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from birdfast.errors import BirdfastError, unknown
 from birdfast.inference.events import average_overlaps, check_events, find_events
+from birdfast.inference.jobs import SEGMENTS
 from birdfast.inference.listing import Listing, digits, listing
 from birdfast.inference.run import Result
 from birdfast.inference.segments import cut_segments
@@ -154,8 +155,8 @@ def _sink(
         elif form == "audacity":
             files.put(form, path, "audacity/{}.txt", names[path], audacity_text(events))
         else:
-            cut = cut_segments(events, below(files.folder, "segments"), names[path], context=context, form=form)
-            files.add(form, path, [f"segments/{name}" for name in cut])
+            cut = cut_segments(events, below(files.folder, SEGMENTS), names[path], context=context, form=form)
+            files.add(form, path, [f"{SEGMENTS}/{name}" for name in cut])
 
     return write
 

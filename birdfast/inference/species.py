@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from birdfast.errors import BirdfastError
@@ -19,7 +20,7 @@ def read_names(given: str | Path | Sequence[str]) -> list[str]:
     """
     if not isinstance(given, (str, Path)):
         names = list(given)
-    elif Path(given).is_file():
+    elif _is_file(given):
         names = [line.partition("#")[0] for line in _read_text(Path(given)).splitlines()]
     elif Path(given).suffix in (".txt", ".csv"):
         raise BirdfastError(f"no list of species at {given}: give a text file, one name a line, or names with commas")
@@ -29,6 +30,12 @@ def read_names(given: str | Path | Sequence[str]) -> list[str]:
     if not names:
         raise BirdfastError(f"{given} names no species: write one a line, or names with commas between them")
     return list(dict.fromkeys(names))
+
+
+def _is_file(given: str | Path) -> bool:
+    with suppress(OSError):  # names with commas are longer than those of files may be
+        return Path(given).is_file()
+    return False
 
 
 def _read_text(path: Path) -> str:

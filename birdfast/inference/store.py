@@ -25,13 +25,14 @@ import pyarrow.parquet as pq
 
 from birdfast import __version__
 from birdfast.errors import BirdfastError
+from birdfast.inference.jobs import MANIFEST
 from birdfast.inference.postprocess import PostProcess
 from birdfast.inference.writers import placing
 from birdfast.recordings.audio import NOT_UTF8
 from birdfast.recordings.places import absolute, below, file_name, is_url, list_files, open_url, remove, version_of
 
 FORMAT = 1  # raised when the meaning of the files changes
-MANIFEST, RECORDINGS, ERRORS = "manifest.json", "recordings.csv", "errors.csv"
+RECORDINGS, ERRORS = "recordings.csv", "errors.csv"
 INDEX = ["path", "start_time", "end_time"]
 _ROWS = 4096  # of a row group: what is held in memory of a recording while it is scored
 _ABANDONED = 24 * 3600  # s after which a file half written is nobody's any more
@@ -120,7 +121,9 @@ class Store:
 
     def name_of(self, path: str, version: str) -> str:
         """The file of a recording's scores."""
-        stem = re.sub(r"[^\w.]+", "_", Path(file_name(path)).stem)[:60]
+        stem = re.sub(r"[^\w.]+", "_", Path(file_name(path)).stem).lstrip("._")[
+            :60
+        ]  # pandas passes over names with _ first
         return f"{stem}-{_digest(path, 16)}-{_digest(version, 12)}-{self.settings.digest}.parquet"
 
     @contextmanager

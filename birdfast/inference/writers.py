@@ -99,5 +99,5 @@ def raven_text(events: pd.DataFrame, *, sound: str, fmin: float, fmax: float) ->
 
 def audacity_text(events: pd.DataFrame) -> str:
     """An Audacity label file of one recording's events: start, end, label."""
-    columns = events[["start_time", "end_time", "label"]]
-    return columns.to_csv(sep="\t", index=False, header=False, float_format="%.6f")
+    rows = zip(events["start_time"], events["end_time"], events["label"])
+    return "".join(f"{start:.6f}\t{end:.6f}\t{label}\n" for start, end, label in rows)  # quotes are part of the label

@@ -89,23 +89,38 @@ def _kind(path: Path) -> str | None:
     if _BEGIN in first:
         return "Raven"
     try:
-        return "Audacity" if len(first) == 3 and float(first[0]) <= float(first[1]) else None
+        times = [float(time.replace(",", ".")) for time in first[:2]]
+        return "Audacity" if len(first) == 3 and times[0] <= times[1] else None
     except ValueError:
         return None
 
 
 def _raven(path: Path, label: str | None) -> pd.DataFrame:
-    table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    try:
+        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise BirdfastError(f"{path} is no UTF-8 text: save it as UTF-8") from None
+    except pd.errors.ParserError as error:
+        raise BirdfastError(f"{path} cannot be read as a selection table: {str(error).strip()}") from None
     column = _label_column(path, list(table.columns), label)
     if _END not in table:
         raise BirdfastError(f"{path} has no column {_END!r}")
-    start, end = table[_BEGIN].astype(float), table[_END].astype(float)
+    start, end = _times(table, _BEGIN, path), _times(table, _END, path)
     if _OFFSET in table and "Begin File" in table:  # times count from the first of several files
-        start, end = table[_OFFSET].astype(float), table[_OFFSET].astype(float) + end - start
+        offset = _times(table, _OFFSET, path)
+        start, end = offset, offset + end - start
     rows = pd.DataFrame({"primary_label": table[column].str.strip(), "start_time": start, "end_time": end})
     rows["file"] = table.get("Begin File", "")
     # Raven writes a row a view: waveform and spectrogram of the same selection.
     return rows.drop_duplicates(ignore_index=True)
+
+
+def _times(table: pd.DataFrame, name: str, path: Path) -> pd.Series:
+    """Seconds, written with points or with decimal commas."""
+    seconds = pd.to_numeric(table[name].str.replace(",", "."), errors="coerce")
+    if seconds.isna().any():
+        raise BirdfastError(f"{path}: {name} must be a number of seconds, not {table[name][seconds.isna()].iloc[0]!r}")
+    return seconds.astype(float)
 
 
 def _label_column(path: Path, there: list[str], label: str | None) -> str:
@@ -121,11 +136,15 @@ def _label_column(path: Path, there: list[str], label: str | None) -> str:
 
 
 def _audacity(path: Path) -> pd.DataFrame:
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise BirdfastError(f"{path} is no UTF-8 text: save it as UTF-8") from None
     # A line that begins with a backslash gives the frequencies of the label before it.
     rows = [line.split("\t") for line in lines if line.strip() and not line.startswith("\\")]
     try:
-        parsed = [(row[2].strip() if len(row) > 2 else "", float(row[0]), float(row[1])) for row in rows]
+        times = [[float(time.replace(",", ".")) for time in row[:2]] for row in rows]
+        parsed = [(row[2].strip() if len(row) > 2 else "", start, end) for row, (start, end) in zip(rows, times)]
     except (ValueError, IndexError):
         raise BirdfastError(
             f"{path} is not an Audacity label file: its lines should be start, end, label, by tabs"

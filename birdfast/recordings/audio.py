@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".mp3", ".opus", ".
 NEEDS_FFMPEG = frozenset({".m4a", ".mp4", ".aac", ".wma", ".amr", ".3gp", ".webm"})
 MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)  # Hz that an mp3 can have
 NOT_UTF8 = "its name is not UTF-8: rename it"
+_LOUDEST = 1e10  # of full scale: a damaged sample, whose power in float32 soon is infinite
+_UNKNOWN = 2**62  # samples: more is what libsndfile says where a header does not tell
 MIN_WINDOW = 0.5  # s of new sound that a partial last window must hold
 
 _SLACK = 0.01  # s that a full window may lack: mp3 and vorbis lengths are rarely exact
@@ -141,7 +144,8 @@ def read_clip(
     Raises
     ------
     AudioError
-        The file cannot be read, ends before its header says, holds NaN or Inf, or `start_time` lies beyond its end.
+        The file cannot be read, ends before its header says, holds NaN, Inf or samples far beyond full scale, or
+        `start_time` lies beyond its end.
     """
     if duration is not None and not duration > 0:
         raise BirdfastError(f"the duration of a clip must be above 0 s, not {duration}")
@@ -165,8 +169,10 @@ def _read_slice(
     units = max(0, floor((start / sample_rate - _MARGIN) * rate / unit))
     first, last = units * unit, min(file.frames, ceil((end / sample_rate + _MARGIN) * rate))
     waveform = _decode(file, path, first, last, wanted=min(file.frames, ceil(end / sample_rate * rate)))
-    if not np.isfinite(waveform).all():
-        raise AudioError(path, "it holds NaN or Inf samples: write it anew from its source, or remove it")
+    peak = max(waveform.max(), -waveform.min())
+    if not peak < _LOUDEST:
+        what = f"samples of {peak:.0e} times full scale" if np.isfinite(peak) else "NaN or Inf samples"
+        raise AudioError(path, f"it holds {what}: write it anew from its source, or remove it")
     if rate != sample_rate:
         waveform = soxr.resample(waveform, rate, sample_rate, quality="HQ")
     offset = start - units * out_unit
@@ -214,6 +220,11 @@ def open_audio(path: str | Path) -> soundfile.SoundFile:
     if file.frames <= 0:
         file.close()
         raise AudioError(path, "it holds no samples: download it again or remove it")
+    if file.frames >= _UNKNOWN:
+        file.close()
+        raise AudioError(
+            path, "its header does not say how long it is: write it anew, as ffmpeg -i old.flac new.flac does"
+        )
     return file
 
 
@@ -282,8 +293,26 @@ def is_audio(path: str | Path) -> bool:
 
 def list_audio_files(folder: Path, *, recurse: bool = True) -> list[Path]:
     """The sound files of a folder, sorted, hidden ones left out; perhaps none."""
-    found = (file for file in folder.glob("**/*" if recurse else "*") if is_audio(file))
-    return sorted(file for file in found if file.is_file() and not _is_hidden(file, folder))
+    return [file for file in list_files_of(folder, recurse=recurse) if is_audio(file)]
+
+
+def list_files_of(folder: Path, *, recurse: bool = True) -> list[Path]:
+    """The files of a folder, sorted, also those in folders that are linked into it; hidden ones are left out."""
+    found = (file for file in _walk(folder, recurse=recurse) if not _is_hidden(file, folder))
+    return sorted(file for file in found if file.is_file())
+
+
+def _walk(folder: Path, *, recurse: bool) -> Iterator[Path]:
+    """What a folder holds but folders; each of those once, whatever links lead to it."""
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if not recurse or real in seen:
+            folders.clear()
+        folders.sort()
+        if real not in seen:
+            yield from (Path(place, name) for name in names)
+        seen.add(real)
 
 
 def _is_hidden(path: Path, root: Path) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from birdfast.errors import BirdfastError, unknown
+from birdfast.recordings.places import expanded
 
 NAMES: dict[str, tuple[str, ...]] = {
     "file": (
@@ -122,7 +123,7 @@ def absolute_paths(paths: pd.Series, root: Path, where: str) -> list[str]:
     if paths.isna().any() or (paths.astype(str).str.strip() == "").any():
         raise BirdfastError(f"{where} has rows without a file: fill or remove them")
     base = root.expanduser().absolute()
-    return [str(base / Path(str(path).strip()).expanduser()) for path in paths]
+    return [str(base / expanded(str(path).strip())) for path in paths]
 
 
 def _labels(labels: pd.Series, paths: pd.Series, where: str) -> pd.Series:

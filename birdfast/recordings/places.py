@@ -15,7 +15,15 @@ def is_url(place: str | Path) -> bool:
 
 def absolute(place: str | Path) -> str:
     """One name for one file, from whichever folder it is named."""
-    return str(place) if is_url(place) else str(Path(place).expanduser().absolute())
+    return str(place) if is_url(place) else str(expanded(place).absolute())
+
+
+def expanded(place: str | Path) -> Path:
+    """A path whose ~ is the user's home; one that merely begins with ~ stays."""
+    try:
+        return Path(place).expanduser()
+    except RuntimeError:
+        return Path(place)
 
 
 def file_name(place: str) -> str:

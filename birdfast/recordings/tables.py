@@ -11,9 +11,10 @@ import pandas as pd
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
 from birdfast.recordings.annotations import find_annotations, read_annotations
-from birdfast.recordings.audio import AUDIO_SUFFIXES, NEEDS_FFMPEG, list_audio_files
+from birdfast.recordings.audio import AUDIO_SUFFIXES, NEEDS_FFMPEG, list_audio_files, list_files_of
 from birdfast.recordings.birdclef import find_birdclef, is_birdclef, read_birdclef
 from birdfast.recordings.columns import Columns, as_text, find_columns, rename, tidy
+from birdfast.recordings.places import printable
 from birdfast.recordings.source import Source, make_source
 
 __all__ = ["Source", "read_folders", "read_source", "read_table"]
@@ -146,7 +147,7 @@ def read_folders(folder: str | Path, *, classes: Sequence[str] | None = None) ->
     Raises
     ------
     BirdfastError
-        There is no such folder, or it holds fewer than two class folders.
+        There is no such folder, it holds fewer than two class folders, or the name of one is not UTF-8.
     """
     root = Path(folder).absolute()
     if not root.is_dir():
@@ -156,7 +157,10 @@ def read_folders(folder: str | Path, *, classes: Sequence[str] | None = None) ->
     if ours:
         note(f"no classes, but runs or caches of birdfast: {', '.join(ours)}")
     names = [folder.name for folder in folders if folder.name not in ours]
+    if broken := next((name for name in names if printable(name) != name), None):
+        raise BirdfastError(f"{root}: the name of the folder {printable(broken)} is not UTF-8: rename it")
     rows = [(str(file), name) for name in names for file in list_audio_files(root / name) or _spectrograms(root / name)]
+    rows = _with_names(rows)
     with_sound = {name for _, name in rows}
     if len(with_sound) < 2:
         found = f"only one, {next(iter(with_sound))!r}" if with_sound else "none"
@@ -168,6 +172,16 @@ def read_folders(folder: str | Path, *, classes: Sequence[str] | None = None) ->
         note(f"{len(empty)} classes without a recording: {', '.join(empty[:10])}{' ...' if len(empty) > 10 else ''}")
     recordings = tidy(pd.DataFrame(rows, columns=["path", "primary_label"]), root=root, where=str(root))
     return make_source(recordings, "folder per class", root=root, classes=names if classes is None else classes)
+
+
+def _with_names(rows: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The rows whose paths are text; says which are not, as names in old Windows archives are."""
+    broken = [path for path, _ in rows if printable(path) != path]
+    if broken:
+        note(
+            f"{len(broken)} files whose names are not UTF-8 are left out, rename them; the first: {printable(broken[0])}"
+        )
+    return [(path, name) for path, name in rows if printable(path) == path]
 
 
 def _is_ours(folder: Path) -> bool:
@@ -183,4 +197,4 @@ def _is_ours(folder: Path) -> bool:
 
 def _spectrograms(folder: Path) -> list[Path]:
     """The spectrograms that someone saved in a folder, sorted."""
-    return sorted(file for file in folder.rglob("*.npy") if not file.name.startswith("."))
+    return [file for file in list_files_of(folder) if file.suffix == ".npy"]

@@ -20,7 +20,7 @@ from birdfast.inference.events import EVENTS, find_events
 from birdfast.inference.outputs import View, _label_names, below_common, check_outputs, short_names, write_outputs
 from birdfast.inference.run import predict_into
 from birdfast.inference.segments import cut_segments
-from birdfast.inference.writers import raven_text
+from birdfast.inference.writers import audacity_text, raven_text
 from birdfast.recordings.places import version_of
 from birdfast.recordings.tables import read_source
 
@@ -201,7 +201,8 @@ def test_a_copy_without_its_times_and_files_that_are_gone(result, scores, tmp_pa
     write_outputs(result, str(tmp_path), ["raven"], view(scores, thresholds=np.full(4, 0.99)), **BAND)
     assert "they stay" not in (said := capsys.readouterr().err) and "removed" not in said
     some = replace(result, done=dict(list(result.done.items())[:1]))
-    files[1].unlink()
+    of = pd.read_csv(tmp_path / "outputs.csv").set_index("recording")["file"]
+    (tmp_path / of[list(result.done)[1]]).unlink()
     write_outputs(some, str(tmp_path), ["raven"], view(scores), **BAND)
     assert "removed 1 files" in capsys.readouterr().err, "of three one is written anew, one was gone before"
 
@@ -250,6 +251,11 @@ def test_late_times_keep_their_milliseconds():
     events = pd.DataFrame([("x", 86395.125, 86400.125, "wren", 0.5)], columns=EVENTS)
     text = raven_text(events, sound="x.wav", **BAND)
     assert pd.read_csv(io.StringIO(text), sep="\t")["Begin Time (s)"].tolist() == [86395.125]
+
+
+def test_audacity_labels_are_as_they_are():
+    events = pd.DataFrame([("x", 0.5, 2.0, 'wren "dawn"', 0.5)], columns=EVENTS)
+    assert audacity_text(events) == '0.500000\t2.000000\twren "dawn"\n' and audacity_text(events[:0]) == ""
 
 
 SPANS = ["00000.000-00002.000_0.90", "00004.000-00006.000_0.50", "00008.000-00010.000_0.71"]

@@ -181,6 +181,26 @@ def test_a_name_that_is_not_utf_8_is_listed_and_the_rest_is_scored(model, folder
         assert "K\\xfcste_5" in set(table["row_id"])
 
 
+def test_recordings_of_any_name_are_found_again(model, tmp_path):
+    """pandas passes over files whose names begin with a line or a point."""
+    names = ["good", "_under", "(1) copy", "#2", "🐦 wren", "%20x", 'quo"te', "new\nline", "..a", "~t"]
+    for i, name in enumerate(names):
+        write(tmp_path / "sounds" / f"{name}.wav", 2, i)
+    assert len(job(tmp_path / "out", model, [*(tmp_path / "sounds").iterdir()]).done) == len(names)
+    assert on_disk(tmp_path / "out").index.get_level_values("path").nunique() == len(names)
+
+
+def test_what_was_cut_out_is_no_recording(model, folder, tmp_path, capsys):
+    out = folder / "results"
+    for _ in range(2):
+        assert len(job(out, model, folder).done) == 5
+        write(out / "segments" / "wren" / "0_00000.000-00002.000_0.90.wav", 2, 9)
+    assert "left out: 1 sounds that were cut out of recordings" in capsys.readouterr().err
+    write(folder / "deep" / "segments" / "a.wav", 2, 9)  # someone else's folder of that name
+    assert len(job(out, model, folder).done) == 6
+    assert len(job(tmp_path / "other", model, out / "segments").done) == 1
+
+
 def test_scores_of_a_recording_that_is_gone_stay_those_of_a_broken_one_do_not(model, folder, tmp_path):
     job(tmp_path / "out", model, folder)
     paths, before = [folder / f"{i}.wav" for i in (0, 1, 2)], on_disk(tmp_path / "out")

@@ -12,6 +12,7 @@ def test_names_from_text_and_from_a_file(tmp_path):
     assert read_names("cow, ash,cow") == ["cow", "ash"]
     (tmp_path / "list.txt").write_text("\ufeffash # a comment\n\n# none\ncow\n")
     assert read_names(str(tmp_path / "list.txt")) == ["ash", "cow"]
+    assert len(read_names(",".join(map(str, range(1000))))) == 1000, "longer than a file's name may be"
     with pytest.raises(BirdfastError, match="no list of species at .*none.txt"):
         read_names(str(tmp_path / "none.txt"))
     with pytest.raises(BirdfastError, match="names no species"):

@@ -1,5 +1,7 @@
 """Raven selection tables and Audacity labels."""
 
+import re
+
 import pytest
 
 from birdfast.errors import BirdfastError
@@ -30,6 +32,24 @@ def test_raven(folder, capsys):
     assert source.recordings["path"].tolist() == [str(folder / "day1.wav")] * 2
     assert source.recordings[["start_time", "end_time"]].values.tolist() == [[0.5, 2.0], [3.0, 4.5]]
     assert "1 of 3 annotations have no label" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", [RAVEN, AUDACITY])
+def test_label_files_of_other_countries(folder, text):
+    file = folder / "day1.txt"
+    file.write_text(text)
+    known = read_source(file).recordings
+    file.write_text(re.sub(r"(\d)\.(\d)", r"\1,\2", text))
+    assert read_source(file).recordings.equals(known)
+    file.write_bytes(text.replace("wren", "Mönch").encode("latin-1"))
+    with pytest.raises(BirdfastError, match="day1.txt is no UTF-8 text: save it as UTF-8"):
+        read_source(file)
+
+
+def test_raven_times_that_are_none(folder):
+    (folder / "day1.txt").write_text(RAVEN.replace("4.5", "late"))
+    with pytest.raises(BirdfastError, match=r"day1.txt: End Time \(s\) must be a number of seconds, not 'late'"):
+        read_source(folder / "day1.txt")
 
 
 def test_raven_with_another_label_column(folder):

@@ -107,12 +107,14 @@ def test_silence_is_sound(tmp_path):
     assert not read_clip(tmp_path / "a.wav", duration=1).any()
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_nan_and_inf_are_errors(tmp_path, bad):
+@pytest.mark.parametrize(
+    ("bad", "said"), [(np.nan, "NaN or Inf"), (-np.inf, "NaN or Inf"), (-1e30, "samples of 1e.30 times full scale")]
+)
+def test_damaged_samples_are_errors(tmp_path, bad, said):
     sound = song(44_100, 2)
     sound[100] = bad
     soundfile.write(tmp_path / "a.wav", sound, 44_100, subtype="FLOAT")
-    with pytest.raises(AudioError, match="NaN or Inf"):
+    with pytest.raises(AudioError, match=said):
         read_clip(tmp_path / "a.wav", duration=1)
 
 
@@ -151,6 +153,16 @@ def test_files_that_cannot_be_read_say_why(tmp_path):
     assert list(table["path"]) == [str(path) for path in paths]
     assert table["error"].isna().tolist() == [True] + [False] * len(names) + [True]
     assert table["duration"].iloc[0] == 2.0
+
+
+def test_a_flac_that_does_not_say_how_long_it_is(tmp_path):
+    soundfile.write(tmp_path / "a.flac", song(32_000, 2), 32_000)
+    content = bytearray((tmp_path / "a.flac").read_bytes())
+    content[21] &= 0xF0  # the last 36 of STREAMINFO's bits before the MD5 sum: 0 where an encoder wrote to a pipe
+    content[22:26] = bytes(4)
+    (tmp_path / "a.flac").write_bytes(content)
+    with pytest.raises(AudioError, match="does not say how long it is: write it anew"):
+        read_header(tmp_path / "a.flac")
 
 
 def test_a_name_that_is_not_utf_8_says_so(tmp_path):
@@ -200,6 +212,17 @@ def test_get_audio_files(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(BirdfastError, match="no sound files"):
         get_audio_files(tmp_path / "empty")
+
+
+def test_linked_folders_are_followed_once(tmp_path):
+    for name in ("disk/deep/a.wav", "disk/b.wav", "sounds/c.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "sounds/site2").symlink_to(tmp_path / "disk", target_is_directory=True)
+    (tmp_path / "disk/deep/loop").symlink_to(tmp_path / "sounds", target_is_directory=True)
+    (tmp_path / "sounds/gone.wav").symlink_to(tmp_path / "nowhere.wav")
+    found = [str(file.relative_to(tmp_path / "sounds")) for file in get_audio_files(tmp_path / "sounds")]
+    assert found == ["c.wav", "site2/b.wav", "site2/deep/a.wav"]
 
 
 @pytest.mark.parametrize(

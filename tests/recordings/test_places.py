@@ -10,6 +10,13 @@ from birdfast.recordings.audio import AudioError, read_header
 from birdfast.recordings.places import absolute, below, file_name, is_url, list_files, open_url, put, remove, version_of
 
 
+def test_a_name_may_begin_as_a_home_does(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/wren")
+    assert absolute("~tawny.wav") == str(tmp_path / "~tawny.wav")
+    assert absolute("~/a.wav") == "/home/wren/a.wav"
+
+
 @pytest.fixture(params=["path", "url"])
 def folder(request, tmp_path):
     if request.param == "path":

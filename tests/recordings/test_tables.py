@@ -1,5 +1,7 @@
 """Folders, csvs and DataFrames become the same Source."""
 
+import os
+
 import pandas as pd
 import pytest
 
@@ -62,6 +64,18 @@ def test_too_few_class_folders(tmp_path, keep, found):
         (tmp_path / "wren" / "a.wav").touch()
     with pytest.raises(BirdfastError, match=f"two or more classes; found {found}"):
         read_source(tmp_path)
+
+
+def test_names_that_are_not_utf_8(folders, capsys):
+    try:
+        (folders / "wren/a.wav").rename(folders / "wren" / os.fsdecode(b"K\xfcste.wav"))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names alone")
+    assert len(read_folders(folders).recordings) == 3
+    assert "1 files whose names are not UTF-8 are left out" in (said := capsys.readouterr().err) and "K\\xfcste" in said
+    (folders / "wren").rename(folders / os.fsdecode(b"\xfcwren"))
+    with pytest.raises(BirdfastError, match=r"the name of the folder \\xfcwren is not UTF-8: rename it"):
+        read_folders(folders)
 
 
 def test_csv(folders):
