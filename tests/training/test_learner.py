@@ -2,6 +2,7 @@ import json
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -186,7 +187,7 @@ def test_lr_auto_asks_lr_find(tiny_birds, tiny_recipe, tmp_path, capsys, monkeyp
     assert 1e-6 < state["lr"] < 1
     said = capsys.readouterr().err
     assert said.index("looking for a learning rate: 60 steps") < said.index("lr_find suggests")
-    assert re.search(r"lr_find suggests \S+, after \d+ s", said)
+    assert re.search(r"lr_find suggests .+, after \d+ s", said)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]  # nothing of lr_find's
 
 
@@ -199,6 +200,14 @@ def test_the_same_seed_gives_the_same_weights(tiny_birds, tiny_recipe):
 
 class Kill(RuntimeError):
     pass
+
+
+@pytest.mark.parametrize(("edge", "taken"), [(1e-3, 1e-3), (6.8e-3, 2.5e-3)])
+def test_lr_auto_takes_no_rate_that_diverges(tiny_birds, tiny_recipe, capsys, monkeypatch, edge, taken):
+    learn = learner(tiny_birds, tiny_recipe.with_(lr="auto"))
+    monkeypatch.setattr(learn, "lr_find", lambda **_: SimpleNamespace(edge=edge))
+    assert learn.find_lr() == taken
+    assert (f"lr_find suggests {edge:.2g}; 0.0025 is taken" in capsys.readouterr().err) == (taken < edge)
 
 
 def test_an_interrupted_run_ends_with_the_same_weights(tiny_birds, tiny_recipe, tmp_path):
