@@ -143,9 +143,8 @@ def evaluate(
     source
         A solution.csv; a BirdCLEF folder, of which the test soundscapes are scored where it has a solution.csv, else
         its labelled soundscapes, without those that the model was trained on, by what its run or study wrote beside it,
-        else by its recipe; Raven or Audacity labels,
-        of which each window has the species of all annotations that reach into it, by 0.25 s or half of a shorter one;
-        else recordings with labels, whose windows are averaged.
+        else by its recipe; Raven or Audacity labels, of which each window has the species of all annotations that reach
+        into it, by 0.25 s or half of a shorter one; else recordings with labels, whose windows are averaged.
     truth
         A csv of soundscape labels, or a solution, for the soundscapes in `source`.
     fold

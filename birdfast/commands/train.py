@@ -187,9 +187,8 @@ def _describe_data(
     }
     (out / DATA).write_text(json.dumps(data, indent=2) + "\n")
     mixed = _mixed_in(dls)
-    absent = pd.Series(sides, dtype=bool).drop(
-        [*recordings["path"], *mixed], errors="ignore"
-    )  # may come back: it keeps its side
+    # What is absent may come back: it keeps its side.
+    absent = pd.Series(sides, dtype=bool).drop([*recordings["path"], *mixed], errors="ignore")
     rows = [
         recordings[["path", "primary_label", "author", "is_valid"]],
         pd.DataFrame({"path": mixed, "is_valid": False}),
