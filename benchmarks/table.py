@@ -85,7 +85,7 @@ def as_scripts() -> list[str]:
         f"`{row.variant}.py` {row.roc_auc:.3f} in {time_of(rows[rows['variant'] == row.variant])}"
         for row in rows.itertuples()
     )
-    of_all = "one model each; `first_place.py`: five folds together, in shifted windows"
+    of_all = "one model each; the last two: five folds together, `first_place.py` in shifted windows"
     return ["", f"The scripts in recipes/ on mini BirdCLEF, once each ({of_all}): {said}."] if len(rows) else []
 
 
