@@ -91,10 +91,10 @@ def as_scripts() -> list[str]:
 
 def difficulty() -> str:
     """How hard the synthetic sets are, in a sentence."""
-    rows = pd.read_csv(RESULTS / "synth_difficulty.csv").set_index("method")
-    near, baseline = rows.loc[["nearest mean spectrum"]].mean(numeric_only=True), rows.loc["baseline"]
+    rows = pd.read_csv(RESULTS / "synth_difficulty.csv").groupby("method").mean(numeric_only=True)
+    near, baseline = rows.loc["nearest mean spectrum"], rows.loc["baseline"]
     return (
-        "The synthetic sets are of `synth`'s default difficulty, set before any recipe but `baseline` was scored on it, "
+        "The synthetic sets have `synth`'s default difficulty. It was set before any recipe but `baseline` was scored on it, "
         "and stays:\nsongs drawn at -4 ± 6 dB of signal to noise, in soundscapes at -6 ± 4. "
         f"Of its 20 species a nearest mean spectrum calls {near['accuracy']:.0%} of held-out recordings right, the commonest "
         f"class is {near['commonest_class']:.0%}, `baseline` reaches {baseline['accuracy']:.0%}\n"
@@ -228,10 +228,8 @@ def backbones() -> str:
 
 def larger() -> str:
     """What larger backbones from ImageNet weights gain over lite0, in words."""
-    said, folds = (
-        [gain_of(rung.name) for rung in LARGER],
-        results("esc10").pivot(columns="variant", index="fold")["accuracy"],
-    )
+    said = [gain_of(rung.name) for rung in LARGER]
+    folds = results("esc10").pivot(columns="variant", index="fold")["accuracy"]
     for rung in LARGER:
         if rung.name in folds:
             both = folds[[rung.name, "small"]].dropna()

@@ -18,9 +18,9 @@ from birdfast.inference.ensemble_engine import EnsembleEngine
 from birdfast.recipe import Recipe
 from birdfast.recordings.audio import read_headers
 from birdfast.recordings.folds import assign_folds
-from birdfast.recordings.labelled import held_out_soundscapes, inside_files, of_soundscapes, with_windows
-from birdfast.recordings.no_call import with_no_call
+from birdfast.recordings.labelled import held_out_soundscapes, inside_files, of_soundscapes
 from birdfast.recordings.source import Source
+from birdfast.studies.deal import training_rows
 from birdfast.studies.folds import HEARD
 from birdfast.studies.key import below
 from birdfast.studies.windows import Truth
@@ -73,8 +73,7 @@ def heard_soundscapes(source: Source, recipe: Recipe, model: Any = None) -> set[
     By what its run or study wrote beside it, and where that does not name a file, by its recipe, as ``bird_dls`` deals the
     files out that are there now.
     """
-    found = with_no_call(source) if recipe.no_call else source
-    rows = with_windows(found) if recipe.hears_soundscapes else found.recordings
+    rows = training_rows(source, recipe)
     rows = split_rows(rows[of_soundscapes(rows)])
     if not len(rows):
         return set()

@@ -88,7 +88,7 @@ def train_run(
     with _processes() as is_first:
         bad_files = BadFiles(out / "bad_files.jsonl")
         if is_first:
-            Path(bad_files.path).unlink(missing_ok=True)  # of the run before it was stopped: files may be mended
+            bad_files.forget()  # those of the run before it was stopped: files may be mended
         sides = run_sides(out, found.root) if resume else None
         more = {"cache": cache, "cache_dir": cache_dir, "pseudo": pseudo, "sides": sides}
         dls = bird_dls(found, recipe, num_workers=num_workers, device=device, bad_files=bad_files, **more)

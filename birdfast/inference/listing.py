@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from birdfast.errors import BirdfastError
+from birdfast.inference.store import digest_text
 from birdfast.inference.writers import placing
 from birdfast.notes import note
 from birdfast.recordings.places import below, is_url, open_url, remove, version_of
@@ -58,7 +59,7 @@ class Listing:
     def _is_free(self, file: str) -> bool:
         return file not in self.listed and file not in self.written
 
-    def now(self, file: str) -> str:
+    def version_now(self, file: str) -> str:
         """The version of a listed file as it is now, "" if it is gone."""
         return (_digest_of if self.listed[file][-1].startswith(_DIGEST) else _version)(self.folder, file)
 
@@ -82,14 +83,14 @@ def listing(
     BirdfastError
         If there is an ``outputs.csv`` of another kind.
     """
-    now = Listing(folder, settings, _read(folder))
-    listed = now.listed
+    files = Listing(folder, settings, _read(folder))
+    listed = files.listed
     try:
-        yield now
+        yield files
         outdated = {
-            file: now.now(file)
+            file: files.version_now(file)
             for file, (form, recording, by, _) in listed.items()
-            if form in forms and file not in now.written and (by != settings[form] or recording in recordings)
+            if form in forms and file not in files.written and (by != settings[form] or recording in recordings)
         }
         ours = [file for file, version in outdated.items() if version == listed[file][-1]]
         for file in ours:
@@ -98,10 +99,10 @@ def listing(
             del listed[file]
         if ours:
             note(f"removed {len(ours):,} files that an earlier run wrote into {folder}, the first {ours[0]}")
-        if now.kept:
+        if files.kept:
             note(
-                f"{len(now.kept):,} files in {folder} were changed since they were written, or are not birdfast's, the first "
-                f"{now.kept[0]}: they stay; move them away to have them written anew"
+                f"{len(files.kept):,} files in {folder} were changed since they were written, or are not birdfast's, the first "
+                f"{files.kept[0]}: they stay; move them away to have them written anew"
             )
         others = [file for file, (form, _, by, _) in listed.items() if form not in forms and by != settings[form]]
         if others:
@@ -109,12 +110,12 @@ def listing(
                 f"{len(others):,} files in {folder} are of other scores or thresholds, the first {others[0]}: they stay"
             )
     finally:
-        _write(folder, listed | now.written)
+        _write(folder, listed | files.written)
 
 
 def digits(path: str) -> str:
     """A few by which files of recordings of one name are told apart."""
-    return hashlib.sha256(path.encode()).hexdigest()[:8]
+    return digest_text(path, 8)
 
 
 def _version(folder: str, name: str) -> str:

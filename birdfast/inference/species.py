@@ -8,6 +8,7 @@ from pathlib import Path
 
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
+from birdfast.recordings.places import read_text
 
 
 def read_names(given: str | Path | Sequence[str]) -> list[str]:
@@ -21,7 +22,7 @@ def read_names(given: str | Path | Sequence[str]) -> list[str]:
     if not isinstance(given, (str, Path)):
         names = list(given)
     elif _is_file(given):
-        names = [line.partition("#")[0] for line in _read_text(Path(given)).splitlines()]
+        names = [line.partition("#")[0] for line in read_text(Path(given)).splitlines()]
     elif Path(given).suffix in (".txt", ".csv"):
         raise BirdfastError(f"no list of species at {given}: give a text file, one name a line, or names with commas")
     else:
@@ -36,13 +37,6 @@ def _is_file(given: str | Path) -> bool:
     with suppress(OSError):  # names with commas are longer than those of files may be
         return Path(given).is_file()
     return False
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise BirdfastError(f"{path} is no UTF-8 text: save it as UTF-8") from None
 
 
 def choose(

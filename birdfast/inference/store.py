@@ -61,7 +61,7 @@ class Settings:
 
     @cached_property
     def digest(self) -> str:
-        return _digest(json.dumps([FORMAT, self.to_dict()]), 12)
+        return digest_text(json.dumps([FORMAT, self.to_dict()]), 12)
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Store:
         for path in paths:
             try:
                 version = version_of(path)
-                name, found = self.name_of(path, version), there.get(_digest(path, 16), [])
+                name, found = self.name_of(path, version), there.get(digest_text(path, 16), [])
             except OSError as error:
                 gone[path] = f"cannot be opened ({error.strerror or error}): check the path"
                 continue
@@ -121,10 +121,9 @@ class Store:
 
     def name_of(self, path: str, version: str) -> str:
         """The file of a recording's scores."""
-        stem = re.sub(r"[^\w.]+", "_", Path(file_name(path)).stem).lstrip("._")[
-            :60
-        ]  # pandas passes over names with _ first
-        return f"{stem}-{_digest(path, 16)}-{_digest(version, 12)}-{self.settings.digest}.parquet"
+        stem = re.sub(r"[^\w.]+", "_", Path(file_name(path)).stem)
+        stem = stem.lstrip("._")[:60]  # pandas passes over files whose names begin so
+        return f"{stem}-{digest_text(path, 16)}-{digest_text(version, 12)}-{self.settings.digest}.parquet"
 
     @contextmanager
     def writing(self, recording: Recording) -> Iterator[Callable[[np.ndarray, np.ndarray], None]]:
@@ -176,7 +175,7 @@ class Store:
         self._write(RECORDINGS, listed.to_csv(index=False))
         broken = pd.DataFrame({"path": list(errors), "reason": list(errors.values())}, dtype=str)
         self._write(ERRORS, broken.to_csv(index=False))
-        asked = {_digest(path, 16) for path in [*done, *errors] if path not in gone}
+        asked = {digest_text(path, 16) for path in [*done, *errors] if path not in gone}
         wanted = set(names.values())
         for key, found in self._by_path().items():
             for name in found:
@@ -242,5 +241,6 @@ def digest_file(path: str | Path) -> str:
     return digest if Path(path).suffix != ".xml" or not weights.is_file() else f"{digest}+{digest_file(weights)}"
 
 
-def _digest(text: str, length: int) -> str:
+def digest_text(text: str, length: int) -> str:
+    """The first digits of the SHA-256 of a text."""
     return hashlib.sha256(text.encode()).hexdigest()[:length]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,7 @@ from birdfast.errors import BirdfastError, unknown
 from birdfast.notes import note
 from birdfast.recordings.audio import AUDIO_SUFFIXES, NEEDS_FFMPEG
 from birdfast.recordings.columns import tidy
+from birdfast.recordings.places import read_text
 from birdfast.recordings.source import Source, make_source
 
 _BEGIN, _END, _OFFSET = "Begin Time (s)", "End Time (s)", "File Offset (s)"
@@ -89,7 +91,7 @@ def _kind(path: Path) -> str | None:
     if _BEGIN in first:
         return "Raven"
     try:
-        times = [float(time.replace(",", ".")) for time in first[:2]]
+        times = [_seconds(time) for time in first[:2]]
         return "Audacity" if len(first) == 3 and times[0] <= times[1] else None
     except ValueError:
         return None
@@ -97,9 +99,7 @@ def _kind(path: Path) -> str | None:
 
 def _raven(path: Path, label: str | None) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise BirdfastError(f"{path} is no UTF-8 text: save it as UTF-8") from None
+        table = pd.read_csv(StringIO(read_text(path)), sep="\t", dtype=str, keep_default_na=False)
     except pd.errors.ParserError as error:
         raise BirdfastError(f"{path} cannot be read as a selection table: {str(error).strip()}") from None
     column = _label_column(path, list(table.columns), label)
@@ -113,6 +113,11 @@ def _raven(path: Path, label: str | None) -> pd.DataFrame:
     rows["file"] = table.get("Begin File", "")
     # Raven writes a row a view: waveform and spectrogram of the same selection.
     return rows.drop_duplicates(ignore_index=True)
+
+
+def _seconds(text: str) -> float:
+    """A time written with a point or with a decimal comma."""
+    return float(text.replace(",", "."))
 
 
 def _times(table: pd.DataFrame, name: str, path: Path) -> pd.Series:
@@ -136,15 +141,11 @@ def _label_column(path: Path, there: list[str], label: str | None) -> str:
 
 
 def _audacity(path: Path) -> pd.DataFrame:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise BirdfastError(f"{path} is no UTF-8 text: save it as UTF-8") from None
+    lines = read_text(path).splitlines()
     # A line that begins with a backslash gives the frequencies of the label before it.
     rows = [line.split("\t") for line in lines if line.strip() and not line.startswith("\\")]
     try:
-        times = [[float(time.replace(",", ".")) for time in row[:2]] for row in rows]
-        parsed = [(row[2].strip() if len(row) > 2 else "", start, end) for row, (start, end) in zip(rows, times)]
+        parsed = [(row[2].strip() if len(row) > 2 else "", _seconds(row[0]), _seconds(row[1])) for row in rows]
     except (ValueError, IndexError):
         raise BirdfastError(
             f"{path} is not an Audacity label file: its lines should be start, end, label, by tabs"

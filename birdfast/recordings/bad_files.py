@@ -33,6 +33,10 @@ class BadFiles:
         with Path(self.path).open("a") as file:
             file.write(line)
 
+    def forget(self) -> None:
+        """Begin the list anew."""
+        Path(self.path).unlink(missing_ok=True)
+
     def table(self) -> pd.DataFrame:
         """One row a file: `path`, `reason` of its first entry; in order of first appearance."""
         return self._entries().drop_duplicates("path")[["path", "reason"]].reset_index(drop=True)

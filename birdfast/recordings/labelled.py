@@ -154,5 +154,9 @@ def known_sides(recordings: pd.DataFrame, sides: Mapping[str, bool]) -> np.ndarr
 
 def held_out_soundscapes(paths: Iterable[str], recipe: Recipe) -> np.ndarray:
     """Which rows of soundscapes validate in the recipe's fold, bool (n,)."""
-    folds = range(recipe.n_folds)
-    return soundscape_folds(paths, folds=folds, group=recipe.soundscape_group, seed=recipe.seed) == recipe.fold
+    return folds_of_soundscapes(paths, recipe) == recipe.fold
+
+
+def folds_of_soundscapes(paths: Iterable[str], recipe: Recipe) -> np.ndarray:
+    """The fold that validates each row of soundscapes, int (n,), see :func:`soundscape_folds`."""
+    return soundscape_folds(paths, folds=range(recipe.n_folds), group=recipe.soundscape_group, seed=recipe.seed)

@@ -160,7 +160,10 @@ def read_folders(folder: str | Path, *, classes: Sequence[str] | None = None) ->
     if broken := next((name for name in names if printable(name) != name), None):
         raise BirdfastError(f"{root}: the name of the folder {printable(broken)} is not UTF-8: rename it")
     rows = [(str(file), name) for name in names for file in list_audio_files(root / name) or _spectrograms(root / name)]
-    rows = _with_names(rows)
+    if unnamed := [path for path, _ in rows if printable(path) != path]:
+        shown = printable(unnamed[0])
+        note(f"{len(unnamed)} files whose names are not UTF-8 are left out, rename them; the first: {shown}")
+        rows = [(path, name) for path, name in rows if printable(path) == path]
     with_sound = {name for _, name in rows}
     if len(with_sound) < 2:
         found = f"only one, {next(iter(with_sound))!r}" if with_sound else "none"
@@ -172,16 +175,6 @@ def read_folders(folder: str | Path, *, classes: Sequence[str] | None = None) ->
         note(f"{len(empty)} classes without a recording: {', '.join(empty[:10])}{' ...' if len(empty) > 10 else ''}")
     recordings = tidy(pd.DataFrame(rows, columns=["path", "primary_label"]), root=root, where=str(root))
     return make_source(recordings, "folder per class", root=root, classes=names if classes is None else classes)
-
-
-def _with_names(rows: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The rows whose paths are text; says which are not, as names in old Windows archives are."""
-    broken = [path for path, _ in rows if printable(path) != path]
-    if broken:
-        note(
-            f"{len(broken)} files whose names are not UTF-8 are left out, rename them; the first: {printable(broken[0])}"
-        )
-    return [(path, name) for path, name in rows if printable(path) == path]
 
 
 def _is_ours(folder: Path) -> bool:

@@ -10,7 +10,7 @@ import pandas as pd
 from birdfast.recipe import Recipe
 from birdfast.recordings.bad_files import BadFiles
 from birdfast.recordings.folds import assign_folds
-from birdfast.recordings.labelled import of_soundscapes, soundscape_folds, with_windows
+from birdfast.recordings.labelled import folds_of_soundscapes, of_soundscapes, with_windows
 from birdfast.recordings.no_call import with_no_call
 from birdfast.recordings.source import Source
 from birdfast.studies.key import below, write_table
@@ -38,10 +38,8 @@ def deal_soundscapes(rows: pd.DataFrame, recipe: Recipe) -> np.ndarray:
     BirdfastError
         If all are of one site, or of one file, so that none could be held out.
     """
-    paths, folds = rows.loc[of_soundscapes(rows), "path"], range(recipe.n_folds)
-    if paths.empty:
-        return np.empty(0, int)
-    return soundscape_folds(paths, folds=folds, group=recipe.soundscape_group, seed=recipe.seed)
+    paths = rows.loc[of_soundscapes(rows), "path"]
+    return folds_of_soundscapes(paths, recipe) if len(paths) else np.empty(0, int)
 
 
 def deal(rows: pd.DataFrame, recipe: Recipe) -> np.ndarray:
@@ -91,5 +89,5 @@ def _write(source: Source, rows: pd.DataFrame, recipe: Recipe, place: Path) -> N
 def new_bad_files(folder: Path) -> BadFiles:
     """The list of files in `folder` that cannot be used, without those of an earlier start: they may be mended."""
     bad_files = BadFiles(folder / "bad_files.jsonl")
-    Path(bad_files.path).unlink(missing_ok=True)
+    bad_files.forget()
     return bad_files

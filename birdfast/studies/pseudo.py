@@ -23,7 +23,7 @@ from birdfast.notes import note
 from birdfast.recipe import Recipe, get_recipe
 from birdfast.recordings.audio import get_audio_files
 from birdfast.recordings.folds import ALWAYS_TRAIN, assign_folds
-from birdfast.recordings.labelled import soundscape_folds, soundscape_groups
+from birdfast.recordings.labelled import folds_of_soundscapes, soundscape_folds, soundscape_groups
 from birdfast.recordings.source import Source
 from birdfast.recordings.tables import read_source
 from birdfast.studies.folds import HEARD, Folds, train_folds, wanted_folds, with_all_folds
@@ -266,8 +266,7 @@ class _Study:
         recipe, known = self.recipe, {}
         labelled = self.source.soundscapes
         if labelled is not None and len(labelled) and recipe.hears_soundscapes:
-            how = {"group": recipe.soundscape_group, "seed": recipe.seed}
-            folds = soundscape_folds(labelled["path"], folds=range(recipe.n_folds), **how)  # type: ignore[arg-type]
+            folds = folds_of_soundscapes(labelled["path"], recipe)
             known = dict(zip(soundscape_groups(labelled["path"], recipe.soundscape_group), folds.tolist()))
         return soundscape_folds(paths, folds=self.numbers, group=recipe.soundscape_group, seed=recipe.seed, known=known)
 
