@@ -70,6 +70,27 @@ class LossesHome(Callback):
         self.after_train()  # of lr_find, which draws them
 
 
+class KeepScale(Callback):
+    "Keep the factor that fp16 scales its gradients by, for a run that goes on; else the first steps look for it again"
+
+    order = 11  # after MixedPrecision, which begins each fit with a new scaler
+    kept = None
+
+    def before_fit(self):
+        if self.kept and self._scaler():
+            self._scaler().load_state_dict(self.kept)
+        self.kept = None
+
+    def _scaler(self):
+        return getattr(self.learn, "scaler", None)  # none after `learn.to_fp32()`
+
+    def state(self):
+        return self._scaler().state_dict() if self._scaler() else None
+
+    def load_state(self, state):
+        self.kept = state
+
+
 class SparingProgress(ProgressCallback):
     "fastai's bar, that asks the device for the loss every second and not at every step"
 
@@ -97,5 +118,7 @@ def for_gpu(learn, precision):
         learn.remove_cb(learn.progress)
         learn.add_cb(SparingProgress())
     learn.add_cb(LossesHome())
+    if precision == "fp16":
+        learn.add_cb(KeepScale())
     torch.backends.cudnn.benchmark = True  # clips have one size
     return {"bf16": learn.to_bf16, "fp16": learn.to_fp16, "fp32": lambda: learn}[precision]()

@@ -1,5 +1,7 @@
 import pytest
 import torch
+from fastai.callback import fp16
+from fastai.callback.core import Callback
 from fastai.callback.fp16 import AMPMode, MixedPrecision
 from fastai.optimizer import Adam
 from torch import nn
@@ -7,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from birdfast.training import learner as learner_module
 from birdfast.training.dataloaders import BirdDataLoaders, bird_dls
-from birdfast.training.gpu import FusedAdam, LossesHome, SmoothLoss, SparingProgress
+from birdfast.training.gpu import FusedAdam, KeepScale, LossesHome, SmoothLoss, SparingProgress
 from birdfast.training.learner import bird_learner
 
 
@@ -116,6 +118,35 @@ def test_on_a_gpu_a_backbone_trains_in_the_precision_it_bears(
     assert [cb.amp_mode for cb in learn.cbs if isinstance(cb, MixedPrecision)] == [mode] * (mode is not None)
     assert f"training on a GPU in {mode.value if mode else 'fp32'}" in capsys.readouterr().err
     assert any(isinstance(cb, LossesHome) for cb in learn.cbs) and type(learn.progress) is SparingProgress
+    assert any(isinstance(cb, KeepScale) for cb in learn.cbs) == (mode == AMPMode.FP16)
+
+
+class Scales(Callback):
+    "The factor at the beginning of each epoch that trains"
+
+    order = 12
+
+    def before_fit(self):
+        self.seen = []
+
+    def before_batch(self):
+        if self.training and self.iter == 0:
+            self.seen.append(self.learn.scaler.get_scale())
+
+
+def test_a_run_in_fp16_goes_on_with_its_factor(tiny_birds, tiny_recipe, tmp_path, monkeypatch):
+    scaler = torch.amp.GradScaler
+    monkeypatch.setattr(fp16, "GradScaler", lambda device, **kw: scaler("cpu", growth_interval=1, init_scale=2.0, **kw))
+
+    def learner():
+        learn = bird_learner(bird_dls(tiny_birds, tiny_recipe, device="cpu"))
+        return learn.to_fp16().add_cb(KeepScale())
+
+    learner().fit_recipe(2, run=tmp_path, cbs=[begun := Scales()])
+    assert begun.seen[1] > begun.seen[0]  # it grew
+    learner().fit_recipe(3, run=tmp_path, cbs=[resumed := Scales()], resume=True)
+    assert resumed.seen[0] > begun.seen[1]
+    learner().to_fp32().fit_recipe(4, run=tmp_path, resume=True)  # has no factor, and needs none
 
 
 def test_torch_compile_is_a_knob(tiny_birds, tiny_recipe):
