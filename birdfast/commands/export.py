@@ -14,8 +14,9 @@ import pandas as pd
 from birdfast.commands.models import BUNDLE, find_bundle
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
+from birdfast.recordings.run_files import SPLIT
 
-PICKLE, SPLIT = "birds.pkl", "split.csv"  # in the folder of a run
+PICKLE = "birds.pkl"  # in the folder of a run
 FORMATS = {
     ".safetensors": "a bundle, safe, loads without fastai",
     ".onnx": "ONNX Runtime",

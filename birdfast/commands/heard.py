@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,13 +17,12 @@ from birdfast.recipe import Recipe
 from birdfast.recordings.audio import read_headers
 from birdfast.recordings.folds import assign_folds
 from birdfast.recordings.labelled import held_out_soundscapes, inside_files, of_soundscapes
+from birdfast.recordings.run_files import run_sides
 from birdfast.recordings.source import Source
 from birdfast.studies.deal import training_rows
 from birdfast.studies.folds import HEARD
 from birdfast.studies.key import below
 from birdfast.studies.windows import Truth
-
-DATA, SPLIT = "data.json", "split.csv"  # in the folder of a run: its source, and on which side each recording was
 
 
 def recipes_of(engine: Any) -> list[Recipe]:
@@ -138,15 +135,3 @@ def _written(model: Any, paths: pd.Series, root: Path | None) -> pd.Series | Non
     names = pd.DataFrame({"path": paths, "below": below(root and root.absolute(), paths)})
     heard = names.isin(set(pd.read_parquet(folder / HEARD)["path"])).any(axis=1)
     return heard.astype("boolean") if heard.any() else None
-
-
-def run_sides(run: Path, root: Path | None) -> dict[str, bool] | None:
-    """Whether each file of a run validates, by its path, where the data lie now in `root`; None where it does not say."""
-    if not (run / SPLIT).is_file():
-        return None
-    split = pd.read_csv(run / SPLIT, dtype={"path": str})
-    before = json.loads((run / DATA).read_text()).get("root") if (run / DATA).is_file() else None
-    paths = split["path"]
-    if before and root:
-        paths = paths.str.replace(rf"^{re.escape(before)}/", lambda found: f"{root}/", regex=True)
-    return dict(zip(paths, split["is_valid"], strict=True))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from birdfast.errors import BirdfastError
+from birdfast.recordings.run_files import RECIPE
 
 BUNDLE = "birds.safetensors"  # in the folder of a run
 
@@ -31,9 +32,10 @@ def find_bundle(model: str | Path) -> Path:
 
 def _remedy(folder: Path) -> str:
     """What to do about a folder without a bundle: of a fold, a run, or a whole study."""
-    if (folder / "recipe.toml").is_file():
-        study = (folder.parent / "study.json").is_file()
-        return f": go on with the study in {folder.parent}" if study else ": train it to the end with --resume"
+    if (folder / RECIPE).is_file():
+        if (folder.parent / "study.json").is_file():
+            return f": go on with the study in {folder.parent}"
+        return f": train it to the end with birdfast train SOURCE --out {folder} --resume"
     bundles = sorted(folder.glob(f"fold*/{BUNDLE}"))
     return f": it is a study, name its folds: {' '.join(str(file.parent) for file in bundles)}" if bundles else ""
 

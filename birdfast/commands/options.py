@@ -11,8 +11,7 @@ from typing import Any
 
 from birdfast.errors import BirdfastError
 from birdfast.recipe import Recipe, changed_knobs, get_recipe
-
-RECIPE_FILE = "recipe.toml"  # in the folder of a run
+from birdfast.recordings.run_files import RECIPE
 
 
 def read_knobs(options: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
@@ -85,9 +84,9 @@ def resumed_recipe(out: Path, recipe: str | None, knobs: Mapping[str, Any]) -> R
     BirdfastError
         If there is no run, or another knob than `epochs` was given a value that is not the run's.
     """
-    if not (out / RECIPE_FILE).is_file():
+    if not (out / RECIPE).is_file():
         raise BirdfastError(f"there is no run to resume in {out}: give its folder with --out, or leave out --resume")
-    stored = Recipe.load(out / RECIPE_FILE)
+    stored = Recipe.load(out / RECIPE)
     wanted = stored.with_(**knobs) if recipe is None else get_recipe(recipe, **knobs)
     if changed := changed_knobs(stored.to_dict(), wanted.to_dict()):
         raise BirdfastError(f"a run goes on with its own recipe, only --epochs may change; you changed {changed}")
@@ -96,7 +95,7 @@ def resumed_recipe(out: Path, recipe: str | None, knobs: Mapping[str, Any]) -> R
 
 def how_to_resume(source: str, columns: Mapping[str, Any], out: Path, more: Mapping[str, Any] | None = None) -> str:
     """What to type to go on with the run in `out`, with `more` of its options; empty if it has not begun."""
-    if not (out / RECIPE_FILE).is_file():
+    if not (out / RECIPE).is_file():
         return ""
     words = f"{source_words(source, {**columns, **(more or {})})} --out {shlex.quote(str(out))}"
     return f"; the epochs that ended are kept, go on with: birdfast train {words} --resume"

@@ -18,6 +18,7 @@ from birdfast.inference.submission import read_sample, submission_year
 from birdfast.inference.writers import check_place
 from birdfast.notes import note
 from birdfast.recordings.places import absolute, is_url, printable
+from birdfast.recordings.run_files import RECIPE
 
 MODELS = (".safetensors", ".onnx", ".xml", ".pkl")
 
@@ -61,7 +62,7 @@ def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _is_model(word: str) -> bool:
-    runs = (Path(word) / name for name in (BUNDLE, "recipe.toml"))
+    runs = (Path(word) / name for name in (BUNDLE, RECIPE))
     return word.endswith(MODELS) or (not is_url(word) and any(file.is_file() for file in runs))
 
 

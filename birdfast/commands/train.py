@@ -17,15 +17,15 @@ import numpy as np
 import pandas as pd
 
 from birdfast import __version__
-from birdfast.commands.heard import DATA, SPLIT, run_sides
 from birdfast.commands.tables import save_plot, write_tables
 from birdfast.errors import BirdfastError, unknown
 from birdfast.notes import note
 from birdfast.recipe import Recipe
 from birdfast.recordings.bad_files import BadFiles
+from birdfast.recordings.run_files import DATA, RECIPE, run_sides
 from birdfast.recordings.tables import read_source
 
-RECIPE, STATE = "recipe.toml", "state.json"
+STATE = "state.json"
 BUNDLE, PICKLE, SUMMARY = "birds.safetensors", "birds.pkl", "summary.json"
 
 
@@ -73,6 +73,7 @@ def train_run(
     from birdfast.training.learner import bird_learner
     from birdfast.training.pools import check_pseudo
     from birdfast.training.progress import quiet_unless_watched
+    from birdfast.training.run_folder import as_given
 
     out, started = Path(out), time.monotonic()
     check_out(out, resume=resume)
@@ -92,12 +93,8 @@ def train_run(
         sides = run_sides(out, found.root) if resume else None
         more = {"cache": cache, "cache_dir": cache_dir, "pseudo": pseudo, "sides": sides}
         dls = bird_dls(found, recipe, num_workers=num_workers, device=device, bad_files=bad_files, **more)
-        if resume:
-            _check_same_data(out, dls, sides)
+        dls.given = as_given(source, columns, pseudo)
         learn = bird_learner(dls, path=out)
-        if is_first:
-            recipe.save(out / RECIPE)
-            _describe_data(out, dls, source, columns, pseudo, sides or {})
         with quiet_unless_watched(learn) as cbs, _shared(learn):
             learn.fit_recipe(run=out, resume=resume, cbs=cbs)
         seconds = _seconds_before(out) + (time.monotonic() - started) * (recipe.epochs > done)
@@ -145,64 +142,6 @@ def check_out(out: Path, *, resume: bool) -> None:
         raise BirdfastError(f"{out} already holds a run: go on with it by --resume, or give another folder with --out")
 
 
-def _check_same_data(out: Path, dls: Any, sides: Mapping[str, bool] | None) -> None:
-    """Refuse to go on with other data than the run began with."""
-    if sides is None:
-        return
-    before = pd.read_csv(out / SPLIT, dtype={"primary_label": str})["primary_label"].dropna()
-    after = dls.clips.drop_duplicates("recording")
-    n_classes = json.loads((out / DATA).read_text())["n_classes"]
-    if set(before) != set(after["primary_label"]) - {""} or n_classes != len(dls.vocab):  # "": a window without call
-        raise BirdfastError(
-            f"{out} was trained on other classes: resume it with its own data, {out / SPLIT} lists them"
-        )
-    if gone := len(set(sides) - {*after["path"], *_mixed_in(dls)}):
-        note(f"{gone} recordings of the run are not there any more, or cannot be read")
-
-
-def _describe_data(
-    out: Path,
-    dls: Any,
-    source: Any,
-    columns: Mapping[str, Any] | None,
-    pseudo: str | Path | None,
-    sides: Mapping[str, bool],
-) -> None:
-    """What is trained on, so that the run explains itself while it is going."""
-    from birdfast.plots import plot_class_counts
-
-    recordings = dls.clips.drop_duplicates("recording")
-    n_valid, valid = int(recordings["is_valid"].sum()), recordings.loc[recordings["is_valid"], "primary_label"]
-    data = {
-        "source": str(source),
-        "root": None if dls.source.root is None else str(dls.source.root),
-        "columns": {name: str(value) for name, value in (columns or {}).items()},
-        "pseudo": None if pseudo is None else str(pseudo),
-        "layout": dls.source.layout,
-        "n_classes": len(dls.vocab),
-        "n_train": len(recordings) - n_valid,
-        "n_valid": n_valid,
-        "commonest": float(valid.value_counts(normalize=True).max()),
-        "leaks": dls.leaks.line(),
-    }
-    (out / DATA).write_text(json.dumps(data, indent=2) + "\n")
-    mixed = _mixed_in(dls)
-    # What is absent may come back: it keeps its side.
-    absent = pd.Series(sides, dtype=bool).drop([*recordings["path"], *mixed], errors="ignore")
-    rows = [
-        recordings[["path", "primary_label", "author", "is_valid"]],
-        pd.DataFrame({"path": mixed, "is_valid": False}),
-        absent.rename_axis("path").reset_index(name="is_valid"),
-    ]
-    pd.concat(rows, ignore_index=True).to_csv(out / SPLIT, index=False)
-    save_plot(plot_class_counts(train_counts(dls)), out / "class_counts.png")
-
-
-def _mixed_in(dls: Any) -> list[str]:
-    """The files of windows that are only mixed into others' clips."""
-    return sorted({str(path) for pool in dls.pools for path in pool.windows[0]} - set(dls.clips["path"]))
-
-
 def train_counts(dls: Any) -> pd.Series:
     """Training recordings of each class, classes without any included."""
     labels = dls.clips.loc[~dls.clips["is_valid"], "primary_label"]
@@ -213,6 +152,7 @@ def write_results(learn: Any, out: Path, *, export: str, seconds: float) -> dict
     """Both exports, the tables, the plots and the summary of a learner that was trained into `out`."""
     from birdfast.evaluation import metrics
     from birdfast.inference.bundle import as_bundle, save_bundle
+    from birdfast.plots import plot_class_counts
 
     epoch = learn.load_epoch(export, out)
     counts = train_counts(learn.dls)
@@ -223,6 +163,7 @@ def write_results(learn: Any, out: Path, *, export: str, seconds: float) -> dict
     save_bundle(bundle, out / BUNDLE)
     learn.export(PICKLE)
     write_tables(out, targets, probabilities, learn.classes, counts[learn.classes])
+    save_plot(plot_class_counts(counts), out / "class_counts.png")
     _write_history(out)
     bad = learn.dls.bad_files.table()
     if len(bad):

@@ -15,6 +15,7 @@ import pandas as pd
 from birdfast.commands.options import source_words
 from birdfast.errors import BirdfastError
 from birdfast.recipe import RECIPES, Recipe
+from birdfast.recordings.run_files import RECIPE
 
 BLIND_AUC = 0.6  # below, the ranking is hardly better than a coin's
 TINY = 50  # validation recordings below which a few more or less decide
@@ -116,7 +117,7 @@ class Run:
     def again(self, *options: str) -> str:
         """The command that trains the same data with other options, in another folder."""
         preset = RECIPES.get(self.recipe.name) == self.recipe
-        recipe = self.recipe.name if preset else shlex.quote(str(self.folder / "recipe.toml"))
+        recipe = self.recipe.name if preset else shlex.quote(str(self.folder / RECIPE))
         out = shlex.quote(f"{self.folder}{SUFFIX}")
         return " ".join([f"birdfast train {self.source} --recipe {recipe}", *options, f"--out {out}"])
 
@@ -124,7 +125,7 @@ class Run:
         """The command that continues this run; of a study, whose folder keeps to its recipe, one for all folds anew."""
         study = self.folder.parent
         if (study / STUDY).is_file():
-            recipe, out = shlex.quote(str(self.folder / "recipe.toml")), shlex.quote(f"{study}{SUFFIX}")
+            recipe, out = shlex.quote(str(self.folder / RECIPE)), shlex.quote(f"{study}{SUFFIX}")
             return f"birdfast folds {self.source} --recipe {recipe} --set epochs={epochs} --out {out}"
         return f"birdfast train {self.source} --out {shlex.quote(str(self.folder))} --resume --epochs {epochs}"
 
@@ -132,7 +133,7 @@ class Run:
 def is_run(path: str | Path) -> bool:
     """Whether a folder is that of a run."""
     folder = Path(path)
-    return any((folder / name).is_file() for name in ("history.csv", "state.json", "recipe.toml"))
+    return any((folder / name).is_file() for name in ("history.csv", "state.json", RECIPE))
 
 
 def read_run(folder: Path) -> Run:
@@ -147,7 +148,7 @@ def read_run(folder: Path) -> Run:
     missing = [name for name in ("epoch", "train_loss", "valid_loss") if name not in history]
     if missing or history.empty:
         raise BirdfastError(f"{file} is no history: it lacks {', '.join(missing) or 'rows'}")
-    recipe = Recipe.load(folder / "recipe.toml") if (folder / "recipe.toml").exists() else Recipe()
+    recipe = Recipe.load(folder / RECIPE) if (folder / RECIPE).exists() else Recipe()
     return Run(folder, history, recipe, _json(folder / "data.json"), _json(folder / "state.json"))
 
 

@@ -22,6 +22,7 @@ from birdfast.notes import note
 from birdfast.recipe import Recipe, get_recipe
 from birdfast.recordings.folds import ALWAYS_TRAIN, assign_folds
 from birdfast.recordings.no_call import NO_CALL
+from birdfast.recordings.run_files import RECIPE
 from birdfast.recordings.source import Source
 from birdfast.recordings.tables import read_source
 from birdfast.studies.deal import deal_soundscapes, dealt_sides, new_bad_files, training_rows
@@ -244,7 +245,7 @@ def _train(source: Source, recipe: Recipe, folder: Path, options: dict[str, Any]
     from birdfast.training.progress import quiet_unless_watched
 
     folder.mkdir(parents=True, exist_ok=True)
-    recipe.save(folder / "recipe.toml")
+    recipe.save(folder / RECIPE)
     dls = bird_dls(source, recipe, bad_files=new_bad_files(folder), **options)
     learn = bird_learner(dls, path=folder)
     with quiet_unless_watched(learn) as cbs:

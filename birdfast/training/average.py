@@ -10,11 +10,13 @@ from fastai.torch_core import get_model
 class AverageWeights(Callback):
     """Keep an average of the weights; validate, save as the best, and end the training with it.
 
+    From its validation until the next epoch trains, the average is in the model: other callbacks save what was scored.
+
     `ema`: an exponential moving average with this decay after each step, less at first, min(decay, (1 + n) / (10 + n))
     after n steps, so that a short run forgets its random start (TensorFlow's rule). Norms' statistics are averaged alike.
     `swa`: the plain mean of the weights after each of the last epochs, this share of all (Izmailov et al. 2018); norms'
-    statistics are those of the last epoch and not computed anew, which gave NaN in BirdCLEF 2026. A finished run that goes
-    on to more epochs begins its average anew.
+    statistics are those of the last epoch and not computed anew, which gave NaN in BirdCLEF 2026. It begins anew where a
+    finished run goes on to more epochs; an exponential average goes on.
     """
 
     order, run_valid = 62, True  # before Checkpoints (65)
@@ -29,7 +31,7 @@ class AverageWeights(Callback):
         self.goes_on = False
 
     def before_train(self):
-        self._put_back()  # of a validation that was cut short
+        self._put_back()
 
     def after_step(self):
         if self.ema:
@@ -48,9 +50,6 @@ class AverageWeights(Callback):
             self.kept = kept | {"n": kept["n"] + 1}
         self._put_in()
 
-    def after_validate(self):
-        self._put_back()
-
     def after_fit(self):
         self._put_in()
         self.kept, self.is_in, self.goes_on = None, False, False
@@ -66,11 +65,13 @@ class AverageWeights(Callback):
             self.is_in = False
 
     @contextmanager
-    def put_in(self):
-        "The average in the place of the weights"
-        self._put_in()
-        yield
+    def taken_out(self):
+        "The weights in the place of the average"
+        was_in = self.is_in
         self._put_back()
+        yield
+        if was_in:
+            self._put_in()
 
     def state(self):
         "What a run needs to go on, tensors and numbers"

@@ -73,23 +73,23 @@ class Checkpoints(Callback):
         row = dict(zip(self.recorder.metric_names, [self.epoch, *self.recorder.log[1:]], strict=False))
         row["lr"] = float(self.opt.hypers[-1]["lr"])
         self.rows = [r for r in self.rows if r["epoch"] < self.epoch] + [row]
-        _replace(self.folder / "history.csv", lambda path: pd.DataFrame(self.rows).to_csv(path, index=False))
+        replace(self.folder / "history.csv", lambda path: pd.DataFrame(self.rows).to_csv(path, index=False))
         if row.get(self.monitor, -2.0) >= self.state.get("best", -1.0):  # a learner may have other metrics
             self.state["best"], self.state["best_epoch"] = row[self.monitor], self.epoch
-            with _as_validated(self.learn):
-                _replace(self.folder / BEST, lambda path: save_model(path, self.learn.model, None, with_opt=False))
-        self._save_last()
+            replace(self.folder / BEST, lambda path: save_model(path, self.learn.model, None, with_opt=False))
+        with _as_trained(self.learn):
+            self._save_last()
 
     def _save_last(self):
         # The state names the weights that belong to it and is written after them: a kill between leaves the old pair.
         name, more = f"last_{self.epoch:04d}.pth", f"more_{self.epoch:04d}.pth"
-        _replace(self.folder / name, lambda path: save_model(path, self.learn.model, self.opt))
+        replace(self.folder / name, lambda path: save_model(path, self.learn.model, self.opt))
         self.state |= {"epoch": self.epoch, "last": name, "epochs": self.learn.n_epoch}
         self.state.pop("more", None)
         if states := {cb.name: state for cb in _keepers(self.learn) if (state := cb.state()) is not None}:
-            _replace(self.folder / more, lambda path: torch.save(states, path))
+            replace(self.folder / more, lambda path: torch.save(states, path))
             self.state["more"] = more
-        _replace(self.folder / "state.json", lambda path: path.write_text(json.dumps(self.state)))
+        replace(self.folder / "state.json", lambda path: path.write_text(json.dumps(self.state)))
         for old in [*self.folder.glob("last_*.pth"), *self.folder.glob("more_*.pth")]:
             if old.name not in (name, more):
                 old.unlink()
@@ -100,12 +100,12 @@ def _keepers(learn):
     return [cb for cb in learn.cbs if hasattr(cb, "load_state")]
 
 
-def _as_validated(learn):
-    "The averaged weights in their place, where there are any"
-    return learn.average_weights.put_in() if hasattr(learn, "average_weights") else nullcontext()
+def _as_trained(learn):
+    "The weights in their place, where an average of them was validated"
+    return learn.average_weights.taken_out() if hasattr(learn, "average_weights") else nullcontext()
 
 
-def _replace(path, write):
+def replace(path, write):
     "Write beside `path`, then put in its place at once"
     temporary = path.with_name("." + path.name)
     write(temporary)

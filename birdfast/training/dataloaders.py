@@ -28,6 +28,7 @@ from birdfast.training.clips import clips_table, readable, windows_of
 from birdfast.training.distill import check_teacher, load_teacher
 from birdfast.training.loader import BirdDL
 from birdfast.training.pools import check_pseudo, labelled_pool, not_validated, pseudo_pool, read_pseudo
+from birdfast.training.run_folder import as_given
 
 
 def bird_dls(
@@ -58,7 +59,8 @@ def bird_dls(
     recipe = get_recipe(recipe, **knobs)
     check_request(recipe, cache)
     check_pseudo(pseudo, recipe)
-    _check_workers(num_workers)
+    _check_machine(num_workers, device)
+    given = as_given(source, columns, pseudo) if isinstance(source, (str, Path)) else {}
     source = read_source(source, **(columns or {}))
     if recipe.no_call:
         source = with_no_call(source)
@@ -86,6 +88,7 @@ def bird_dls(
     block = bird_block(recipe, source.classes, bad_files, reader, teacher, pools)
     dls = _dataloaders(block, clips, _draws(train, recipe), recipe, num_workers, device)
     dls.recipe, dls.source, dls.clips, dls.pools, dls.bad_files = recipe, source, clips, pools, bad_files
+    dls.given = given  # for the folder of a run
     dls.n_files = table["path"].nunique()  # those that cannot be read as well
     dls.teacher, dls.leaks = teacher, leak_report(*_all_heard(recordings, is_valid, pseudo), group=recipe.group)
     _introduce(dls, recordings, is_valid)
@@ -170,9 +173,11 @@ def _dataloaders(block, clips, draws, recipe, num_workers, device):
     )  # fmt: skip
 
 
-def _check_workers(num_workers):
-    if num_workers is not None and num_workers < 0:
-        raise BirdfastError(f"num_workers={num_workers}: give 0 to read in this process, or a number of processes")
+def _check_machine(num_workers, device):
+    if num_workers is not None and not (isinstance(num_workers, int) and num_workers >= 0):
+        raise BirdfastError(f"num_workers={num_workers!r}: give 0 to read in this process, or a number of processes")
+    if device is not None and torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        raise BirdfastError(f"device={str(device)!r}: PyTorch finds no GPU here; leave device out, or give 'cpu'")
 
 
 def _check_train(train, recipe):

@@ -45,6 +45,7 @@ from birdfast.training.gpu import FusedAdam, SmoothLoss, for_gpu, has_bf16
 from birdfast.training.metrics import bird_metrics, of_classes, per_recording
 from birdfast.training.mixup import MixUp
 from birdfast.training.pools import AddWindow
+from birdfast.training.run_folder import check_sides, describe_run
 from birdfast.training.transforms import AudioToSpec, ReadClip
 
 LR_STEPS = 60  # of lr_find
@@ -80,7 +81,7 @@ class BirdLearner(Learner):
         without `resume`.
         """
         recipe = self.recipe
-        epochs = epochs or recipe.epochs
+        epochs = (recipe if epochs is None else recipe.with_(epochs=epochs)).epochs
         state, history = read_state(run) if run else ({}, [])
         if resume and not run:
             raise BirdfastError("resume=True needs the folder of the run: fit_recipe(run='runs/first', resume=True)")
@@ -89,12 +90,16 @@ class BirdLearner(Learner):
         check_same(run, state, recipe, self.dls.vocab)
         start = state.get("epoch", -1) + 1
         check_epochs(run, start, epochs)
+        if start:
+            check_sides(run, self.dls)
         if start == epochs:
             note(f"the run in {run} has its {start} epochs: give more to go on, {more_epochs(start)}")
             load_last(self, run, state)
             if hasattr(self, "average_weights"):
                 self.average_weights.after_fit()  # as the run ended
             return
+        if run and not rank_distrib():
+            describe_run(run, self.dls, recipe.with_(epochs=epochs), resume=start > 0)
         lr = state.get("lr") or self._agreed_lr()
         cbs = [*L(cbs), SeedEpochs(recipe.seed), StopOnBadFiles()]
         if run:
@@ -143,11 +148,25 @@ class BirdLearner(Learner):
         # fastai puts the weights aside in model_dir, and leaves that folder behind
         with TemporaryDirectory() as folder, contextmanager(replacing_yield)(self, "model_dir", folder):
             kept = deepcopy(self.distill.state()) if hasattr(self, "distill") else None  # trained beside the model
+            before = deepcopy((self.model.state_dict(), self.opt and self.opt.state_dict()))
             try:
                 return super().lr_find(start_lr, end_lr, num_it, suggest_funcs=suggest_funcs, **kwargs)
+            except BaseException:  # fastai puts the weights back at the end alone
+                self._as_before(*before)
+                raise
             finally:
                 if kept is not None:
                     self.distill.load_state(kept)
+
+    def _as_before(self, weights, opt):
+        self.model.load_state_dict(weights)
+        self.model.zero_grad()
+        if opt is None:
+            self.opt = None
+        else:
+            self.opt.load_state_dict(opt)
+        for cb in self.cbs:
+            cb.run = True  # those that lie still while a rate is looked for
 
     def find_lr(self):
         """The recipe's learning rate; for "auto" what lr_find suggests, but MOST_LR at most.

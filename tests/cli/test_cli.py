@@ -101,8 +101,10 @@ def test_a_run_is_not_written_over_but_resumed(birdfast, tiny_birds, recipe_file
     others = tmp_path / "others"
     shutil.copytree(tiny_birds, others)
     (others / "species2").rename(others / "wren")
+    kept = {file.name: file.read_bytes() for file in run.iterdir()}
     strange = birdfast("train", others, "--out", run, "--resume", "--epochs", 2, code=1)
     assert "was trained on other classes" in strange.stderr
+    assert kept == {file.name: file.read_bytes() for file in run.iterdir()}
     birdfast(*train, "--resume", "--epochs", 2)
     assert pd.read_csv(run / "history.csv")["epoch"].tolist() == [0, 1]
     assert "epochs = 2" in (run / "recipe.toml").read_text()

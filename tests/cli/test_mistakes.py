@@ -107,7 +107,7 @@ MISTAKES = {
     "pickle for a bundle": ("predict {run}/birds.pkl {birds}", r"birds.pkl is a pickle: .*birdfast export"),
     "unfinished run": (
         "predict {bad}/half_a_run {birds}",
-        r"holds no birds.safetensors: train it to the end with --resume",
+        r"holds no birds.safetensors: train it to the end with birdfast train SOURCE --out",
     ),
     "damaged pickle": ("export {bad}/damaged.pkl {bad}/out.safetensors", r"damaged.pkl cannot be loaded"),
     "missing pickle": ("export {bad}/none.pkl {bad}/out.safetensors", r"no pickle at .*none.pkl"),
@@ -304,7 +304,7 @@ def test_ctrl_c_says_how_to_resume(birdfast, monkeypatch, tiny_birds, recipe_fil
     def stop(self, *args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("birdfast.training.learner.BirdLearner.fit_recipe", stop)
+    monkeypatch.setattr("birdfast.training.learner.BirdLearner._fit_schedule", stop)
     run = tmp_path / "my run"
     result = birdfast("train", tiny_birds, "-r", recipe_file, "--out", run, "--workers", 0, code=130)
     assert f"birdfast train {tiny_birds} --out '{run}' --resume" in result.stderr

@@ -1,5 +1,6 @@
 """What `birdfast train` leaves behind."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -11,7 +12,10 @@ from birdfast.commands.heard import heard_soundscapes
 from birdfast.commands.train import BUNDLE, train_run
 from birdfast.errors import BirdfastError
 from birdfast.inference.bundle import load_bundle
+from birdfast.recipe import Recipe
 from birdfast.recordings.tables import read_source
+from birdfast.training.dataloaders import bird_dls
+from birdfast.training.learner import bird_learner
 
 
 @pytest.mark.parametrize("knobs", [{"ema": 0.7}, {"swa": 1.0}])
@@ -47,6 +51,19 @@ def test_a_run_that_goes_on_keeps_its_sides(tiny_birds, tiny_recipe, tmp_path, c
     again = pd.read_csv(run / "split.csv").set_index("path")["is_valid"]
     assert again.sort_index().equals(after.sort_index())
     assert "are new since" not in capsys.readouterr().err
+
+
+def test_a_run_of_a_notebook_goes_on_at_the_shell(tiny_birds, tiny_recipe, tmp_path):
+    run = tmp_path / "run"
+    learn = bird_learner(bird_dls(str(tiny_birds), tiny_recipe, num_workers=0, device="cpu"))
+    learn.fit_recipe(run=run)
+    assert json.loads((run / "data.json").read_text())["source"] == str(tiny_birds)
+    before = pd.read_csv(run / "split.csv")
+    train_run(
+        tiny_birds, Recipe.load(run / "recipe.toml").with_(epochs=3), run, resume=True, num_workers=0, device="cpu"
+    )
+    pd.testing.assert_frame_equal(pd.read_csv(run / "split.csv"), before)
+    assert load_bundle(run / BUNDLE).classes == list(learn.dls.vocab)
 
 
 def test_a_run_goes_on_once_its_files_are_mended(tiny_birds, tiny_recipe, tmp_path):

@@ -2,6 +2,7 @@ import pandas as pd
 import pytest
 import torch
 from fastai.callback.core import Callback
+from fastai.callback.tracker import SaveModelCallback
 from fastai.learner import load_model
 
 from birdfast.errors import BirdfastError
@@ -161,6 +162,39 @@ def test_lr_find_leaves_weights_and_average_alone(tiny_birds, tiny_recipe):
     learn.lr_find(num_it=10, show_plot=False)
     assert learn.average_weights.kept is None
     assert torch.equal(learn.model.state_dict()["head.2.weight"], before)
+
+
+@pytest.mark.parametrize("knobs", [{}, {"ema": 0.7}])
+@pytest.mark.parametrize("trained", [False, True])
+def test_lr_find_that_is_stopped_leaves_all_as_it_was(tiny_birds, tiny_recipe, knobs, trained):
+    class Stop(Callback):
+        def before_batch(self):
+            if hasattr(self.learn, "lr_finder") and self.iter == 1:
+                raise KeyboardInterrupt
+
+    def learner():
+        torch.manual_seed(0)
+        learn = bird_learner(bird_dls(tiny_birds, tiny_recipe.with_(**knobs), device="cpu"))
+        if trained:
+            learn.fit_recipe()
+        return learn
+
+    learn, undisturbed = learner(), learner()
+    with pytest.raises(KeyboardInterrupt), learn.added_cbs(Stop()):
+        learn.lr_find(1e-2, 10.0, num_it=10, show_plot=False)
+    learn.fit_recipe()
+    undisturbed.fit_recipe()
+    wanted = undisturbed.model.state_dict()
+    assert all(torch.equal(wanted[name], t) for name, t in learn.model.state_dict().items())
+
+
+def test_other_callbacks_save_what_was_validated(tiny_birds, tiny_recipe, tmp_path):
+    learn = bird_learner(bird_dls(tiny_birds, tiny_recipe.with_(ema=0.7, epochs=4), device="cpu"), path=tmp_path)
+    learn.fit_recipe(run=tmp_path / "run", cbs=SaveModelCallback(monitor="roc_auc"))
+    best = max(row[learn.recorder.metric_names.index("roc_auc") - 1] for row in learn.recorder.values)
+    assert learn.scores()["roc_auc"] == pytest.approx(best, abs=1e-6)  # with which fastai ends
+    learn.load("model")
+    assert learn.scores()["roc_auc"] == pytest.approx(best, abs=1e-6)
 
 
 def test_contradictions_are_refused(tiny_recipe):

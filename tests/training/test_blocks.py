@@ -174,6 +174,14 @@ def test_unknown_recordists_are_said(tiny_birds, tiny_table, tiny_recipe, capsys
 def test_a_number_of_workers_below_0(tiny_birds, tiny_recipe):
     with pytest.raises(BirdfastError, match="num_workers=-1: give 0"):
         bird_dls(tiny_birds, tiny_recipe, num_workers=-1)
+    with pytest.raises(BirdfastError, match="num_workers='2': give 0"):
+        bird_dls(tiny_birds, tiny_recipe, num_workers="2")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_said_so(tiny_birds, tiny_recipe):
+    with pytest.raises(BirdfastError, match="device='cuda': PyTorch finds no GPU here"):
+        bird_dls(tiny_birds, tiny_recipe, device="cuda")
 
 
 def test_a_wrong_backbone_fails_before_the_data_are_read(tiny_recipe):

@@ -328,6 +328,24 @@ def test_the_weights_of_the_best_epoch_or_of_the_last(tiny_birds, tiny_recipe, t
         learn.load_epoch("best", tmp_path)
 
 
+def test_a_run_does_not_validate_on_what_it_trained_on(tiny_birds, tiny_recipe, tmp_path):
+    files = sorted(tiny_birds.rglob("*.wav"))
+    table = pd.DataFrame({"path": map(str, files), "label": [file.parent.name for file in files]})
+    learner(table, tiny_recipe).fit_recipe(run=tmp_path)
+    kept = {name: (tmp_path / name).read_bytes() for name in ("split.csv", "data.json", "recipe.toml")}
+    with pytest.raises(
+        BirdfastError, match=r"trained on \d+ of the recordings that validate now, the first .*wav: the data"
+    ):
+        learner(table[1:], tiny_recipe).fit_recipe(3, run=tmp_path, resume=True)
+    assert kept == {name: (tmp_path / name).read_bytes() for name in kept}
+
+
+@pytest.mark.parametrize(("epochs", "said"), [(0, "epochs must be above 0"), (1.5, "epochs must be int, not 1.5")])
+def test_epochs_that_cannot_be_are_refused(learn, epochs, said):
+    with pytest.raises(BirdfastError, match=said):
+        learn.fit_recipe(epochs)
+
+
 def test_resume_without_a_run_says_so(learn):
     with pytest.raises(BirdfastError, match="needs the folder of the run"):
         learn.fit_recipe(resume=True)
