@@ -33,6 +33,9 @@ _MARGIN = 0.05  # s decoded on either side of a slice, for the edges of the resa
 # s decoded and dropped before a slice: frames of MP3 and Opus lean on those before, and libsndfile's seek restores too
 # few of them. A bare seek in an MP3 of 22 kHz is off by 0.2, in an Opus file of 16 or 24 kHz by 0.002 of full scale.
 _PREROLL = {"MPEG_LAYER_III": 0.5, "OPUS": 2.0}
+# s at the end of a Vorbis file that are decoded together: libsndfile's seek into the last page is off by up to 26 ms, and
+# of quiet sound a page holds seconds.
+_LAST_PAGE = 6.0
 
 
 class AudioError(BirdfastError):
@@ -182,6 +185,8 @@ def _read_slice(
 def _decode(file: soundfile.SoundFile, path: str | Path, first: int, last: int, *, wanted: int) -> np.ndarray:
     """Samples `first` to `last`, mean of the channels; AudioError if the file ends before `wanted`."""
     begin = max(0, first - round(_PREROLL.get(file.subtype, 0.0) * file.samplerate))
+    if file.subtype == "VORBIS":
+        begin = min(begin, max(0, file.frames - round(_LAST_PAGE * file.samplerate)))
     try:
         file.seek(begin)
         samples = file.read(last - begin, dtype="float32", always_2d=True)[first - begin :]
