@@ -63,11 +63,12 @@ class View:
         return self._shown(self._raw(table))
 
     def look(self, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Scores of a recording as they are shown, and the events in it."""
+        """Scores of a recording as they are shown, and the events in it, which end with it."""
         raw = self._raw(table)
         shown = self._shown(raw)
         decided = raw if self.decide_raw else None
-        return shown, find_events(shown, self.thresholds, top_k=self.top_k, gap=self.gap, decided=decided)
+        events = find_events(shown, self.thresholds, top_k=self.top_k, gap=self.gap, decided=decided)
+        return shown, events.assign(end_time=events["end_time"].clip(upper=table.attrs.get("duration")))
 
     def digest(self, form: str) -> str:
         """Of all that decides what is shown in one of the FORMATS, the model's scores given."""

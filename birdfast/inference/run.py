@@ -174,7 +174,7 @@ def _write(store: Store, recording: Recording, parts: Iterable[Scored]) -> None:
             if part.first != row:
                 raise RuntimeError(f"window {row} of {recording.path} has no scores: nothing was written for it")
             row += len(part.scores)
-            write(part.job.starts[part.first : row], part.scores)
+            write(part.job.starts[part.first : row], part.scores, part.job.duration)
 
 
 def _say(store: Store, done: dict[str, str], waiting: list[Recording]) -> None:

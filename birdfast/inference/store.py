@@ -34,6 +34,7 @@ from birdfast.recordings.places import absolute, below, file_name, is_url, list_
 FORMAT = 1  # raised when the meaning of the files changes
 RECORDINGS, ERRORS = "recordings.csv", "errors.csv"
 INDEX = ["path", "start_time", "end_time"]
+_DURATION = "duration"  # s, of the recording: its last window may end after it
 _ROWS = 4096  # of a row group: what is held in memory of a recording while it is scored
 _ABANDONED = 24 * 3600  # s after which a file half written is nobody's any more
 _NAME = re.compile(r"-([0-9a-f]{16})-([0-9a-f]{12})-([0-9a-f]{12})\.parquet$")
@@ -126,8 +127,8 @@ class Store:
         return f"{stem}-{digest_text(path, 16)}-{digest_text(version, 12)}-{self.settings.digest}.parquet"
 
     @contextmanager
-    def writing(self, recording: Recording) -> Iterator[Callable[[np.ndarray, np.ndarray], None]]:
-        """Gives a function that takes start times ``(n,)`` and scores ``(n, n_classes)``, again and again.
+    def writing(self, recording: Recording) -> Iterator[Callable[[np.ndarray, np.ndarray, float], None]]:
+        """Gives a function that takes start times ``(n,)`` and scores ``(n, n_classes)``, again and again, and the duration in s.
 
         The file is put in place at the end, or not at all if anything fails.
         """
@@ -137,6 +138,7 @@ class Store:
                 rows = _Rows(file, schema, recording.path, self.settings.window)
                 yield rows.add
                 rows.flush()
+                file.add_key_value_metadata({_DURATION: str(rows.duration)})
             for name in recording.stale:  # first, so that no moment sees the recording's windows twice
                 remove(below(self._folder, name))
 
@@ -208,8 +210,10 @@ class _Rows:
         self.file, self.schema, self.path, self.window = file, schema, path, window
         self.starts: list[np.ndarray] = []
         self.scores: list[np.ndarray] = []
+        self.duration = 0.0
 
-    def add(self, starts: np.ndarray, scores: np.ndarray) -> None:
+    def add(self, starts: np.ndarray, scores: np.ndarray, duration: float) -> None:
+        self.duration = duration
         self.starts.append(starts)
         self.scores.append(scores)
         if sum(map(len, self.starts)) >= _ROWS:
@@ -225,10 +229,14 @@ class _Rows:
 
 
 def read_scores(place: str) -> pd.DataFrame:
-    """One file of scores, indexed ``(path, start_time, end_time)``."""
+    """One file of scores, indexed ``(path, start_time, end_time)``; ``attrs["duration"]``: of the recording, in s, if known."""
     try:
         with open_url(place) if is_url(place) else Path(place).open("rb") as file:
-            return pq.read_table(file).to_pandas().set_index(INDEX)
+            parquet = pq.ParquetFile(file)
+            scores, said = parquet.read().to_pandas().set_index(INDEX), parquet.metadata.metadata or {}
+        if duration := said.get(_DURATION.encode()):
+            scores.attrs["duration"] = float(duration)
+        return scores
     except pa.ArrowInvalid as error:
         raise BirdfastError(f"{place} is damaged ({error}): remove it and predict again") from error
 

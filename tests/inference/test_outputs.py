@@ -48,12 +48,24 @@ def view(scores, **changes) -> View:
     return View(**{"classes": CLASSES, "thresholds": np.full(len(CLASSES), threshold)} | changes)
 
 
+def test_no_event_ends_after_its_recording(result, scores):
+    everything = view(scores, thresholds=np.zeros(len(CLASSES)), gap=None)
+    for path, table in zip(result.done, result.tables(), strict=True):
+        shown, events = everything.look(table)
+        duration = soundfile.info(path).duration
+        assert shown.index.get_level_values("end_time").max() > duration  # windows have one length
+        assert events["end_time"].max() == pytest.approx(duration)
+        assert (events["end_time"] > events["start_time"]).all()
+
+
 def test_tables(result, scores, tmp_path):
     counts = write_outputs(result, str(tmp_path), ["csv", "events"], view(scores), **BAND)
     csv = pd.read_csv(tmp_path / "scores.csv", index_col=[0, 1, 2])
     pd.testing.assert_frame_equal(csv.astype(np.float32), scores, atol=1e-6, rtol=0)
     events = pd.read_csv(tmp_path / "events.csv")
     expected = find_events(scores, view(scores).thresholds)
+    ends = expected["path"].map(lambda path: soundfile.info(path).duration)
+    expected["end_time"] = expected["end_time"].clip(upper=ends)
     pd.testing.assert_frame_equal(events, expected, atol=1e-6, check_dtype=False)
     assert counts == {"windows": len(scores), "events": len(events)} and len(events) > 5
     assert set(tmp_path.iterdir()) == {tmp_path / name for name in ("scores.csv", "events.csv", "outputs.csv")}
@@ -91,7 +103,7 @@ def test_thresholds_decide_alike_where_calibrated_probabilities_are_shown(method
 def test_raven_and_audacity_are_read_back(result, scores, tmp_path):
     write_outputs(result, str(tmp_path), ["raven", "audacity"], view(scores), **BAND)
     path = next(path for path in result.done if path.endswith("b.wav"))
-    _, own = view(scores).look(scores.loc[[path]])
+    _, own = view(scores).look(dict(zip(result.done, result.tables()))[path])
     assert len(own)
     raven = pd.read_csv(tmp_path / "raven" / "b.Table.1.selections.txt", sep="\t", dtype={"Species": str})
     assert raven["Selection"].tolist() == list(range(1, len(own) + 1)) and raven["High Freq (Hz)"].eq(4000).all()
