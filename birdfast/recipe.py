@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from birdfast.errors import BirdfastError, unknown
+from birdfast.recipe_checks import LEAST_ALPHA as LEAST_ALPHA
 from birdfast.recipe_checks import STRIDE as STRIDE
 from birdfast.recipe_checks import check_type, check_values
 
@@ -78,7 +79,7 @@ class Recipe:
     time_mask_width: int = 20  # frames, the widest
     freq_masks: int = 0
     freq_mask_width: int = 10  # mel bands, the widest
-    mask_p: float = 0.5  # probability that a spectrogram is masked at all
+    mask_p: float = 0.5  # probability that a spectrogram gets time masks, and as much that it gets frequency masks
     mixup_alpha: float = 0.0  # Beta(alpha, alpha) of MixUp; 0: off
     gain_db: float = 0.0  # dB, the most that a waveform gets louder or softer (2023 2nd: 12 to 15); 0: off
     filter_p: float = 0.0  # probability of a random filter of four bands, -20 to 0 dB (2023 1st, 2025 2nd); 0: off

@@ -34,6 +34,7 @@ def check_type(name: str, value: Any, hint: Any) -> None:
 _SHORTEST = 0.001  # s, of a window, which a model keeps in whole milliseconds
 STRIDE = 32  # frames of a spectrogram that the usual backbones make one of their map
 _SEEDS = 2**32  # there are no more of NumPy's and scikit-learn's
+LEAST_ALPHA = 0.01  # of Beta(alpha, alpha): in float32 smaller ones draw halves where they ought to draw ones
 # A damaged or hostile file must not make birdfast fill the memory; nobody records beyond these.
 _MOST = {"sample_rate": 1_000_000, "duration": 600, "n_fft": 65_536, "hop_length": 1_000_000, "n_mels": 2_048}
 _ABOVE_0 = (
@@ -92,6 +93,10 @@ def check_values(r: Recipe) -> None:
         )
     if r.win_length > r.n_fft:
         raise BirdfastError(f"win_length ({r.win_length}) must not exceed n_fft ({r.n_fft})")
+    if r.n_fft % 2:
+        raise BirdfastError(
+            f"n_fft must be even, it is {r.n_fft}: frames would no longer lie hop_length apart from both ends"
+        )
     if not (r.n_folds >= 2 and 0 <= r.fold < r.n_folds):
         raise BirdfastError(
             f"fold must lie between 0 and n_folds - 1, with n_folds >= 2; they are {r.fold} and {r.n_folds}"
@@ -162,6 +167,11 @@ def _check_loss(r: Recipe) -> None:
 
 
 def _check_mixing(r: Recipe) -> None:
+    for name in ("mixup_alpha", "wave_mix_alpha"):
+        if 0 < getattr(r, name) < LEAST_ALPHA:
+            raise BirdfastError(
+                f"{name}={getattr(r, name):g} is too small to draw shares by: give {LEAST_ALPHA} or more, or 0"
+            )
     for name in ("mixup_alpha", "wave_mix"):
         if getattr(r, name) and r.batch_size == 1:
             raise BirdfastError(

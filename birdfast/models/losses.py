@@ -140,8 +140,8 @@ class BCEFocal(FocalBCE):
 class AsymmetricLoss(_SigmoidLoss):
     """Focal BCE that is stricter with what is absent, and forgets what is surely absent (Ridnik et al. 2021).
 
-    ``t * (1 - p) ** 1 * -log(p) + (1 - t) * q ** 4 * -log(1 - q)`` with ``q = max(p - 0.05, 0)``: the values of the
-    paper. timm's gives the same on hard targets, but sums over masked ones and weighs soft ones otherwise.
+    ``t * (1 - p) ** 1 * -log(p) + (1 - t) * q ** 4 * -log(1 - q)`` with ``q = max(p - 0.05, 0)``: the defaults
+    of its authors' code. timm's gives the same on hard targets, but sums over masked ones and weighs soft ones otherwise.
     """
 
     gamma_present, gamma_absent, margin = 1.0, 4.0, 0.05

@@ -12,8 +12,8 @@ from birdfast.spectrogram.mel import bands, mel_filterbank
 class LogMel(nn.Module):
     """Waveform ``(..., time)`` to spectrogram ``(..., n_mels, frames)`` in dB, normalised per spectrogram.
 
-    Frames are centred (``frames = 1 + time // hop_length``), zeros beyond the ends, Hann window: librosa's defaults.
-    Runs in float32 whatever the autocast around it, because half precision overflows on loud power spectra.
+    Frames are centred (``frames = 1 + time // hop_length`` where `n_fft` is even), zeros beyond the ends, Hann window:
+    librosa's defaults. Runs in float32 whatever the autocast around it, because half precision overflows on loud power spectra.
 
     Parameters
     ----------

@@ -50,7 +50,7 @@ def mel_filterbank(
 
     ``mel_norm="slaney"`` gives each triangle unit area, ``"none"`` unit height.
     """
-    bins = np.linspace(0, sample_rate / 2, 1 + n_fft // 2)
+    bins = np.fft.rfftfreq(n_fft, 1 / sample_rate)
     low, high = hz_to_mel([fmin, fmax], mel_scale=mel_scale)
     edges = mel_to_hz(np.linspace(low, high, n_mels + 2), mel_scale=mel_scale)
     widths = np.diff(edges)

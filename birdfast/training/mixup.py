@@ -6,6 +6,7 @@ from torch.distributions import Beta
 
 from birdfast.errors import BirdfastError
 from birdfast.models.losses import soft_targets
+from birdfast.recipe import LEAST_ALPHA
 from birdfast.spectrogram.functional import mix, union
 
 
@@ -44,8 +45,10 @@ class MixUp(Callback):
     order, run_valid = 5, False  # before CastToTensor (9) makes plain tensors of the batch
 
     def __init__(self, alpha=0.4, labels=None, no_call=False):
-        if not alpha > 0:
-            raise BirdfastError(f"MixUp's alpha must be above 0, not {alpha}; leave the callback out to switch it off")
+        if not alpha >= LEAST_ALPHA:
+            raise BirdfastError(
+                f"MixUp's alpha must be {LEAST_ALPHA} or more, not {alpha}; leave the callback out to switch it off"
+            )
         self.alpha, self.labels, self.no_call = alpha, labels, no_call
 
     def before_batch(self):

@@ -23,7 +23,8 @@ def test_unknown_scale_names_the_nearest(function):
 @pytest.mark.parametrize("mel_scale", ["slaney", "htk"])
 @pytest.mark.parametrize("mel_norm", ["slaney", "none"])
 @pytest.mark.parametrize(
-    ("sample_rate", "n_fft", "n_mels", "fmin", "fmax"), [(32000, 2048, 128, 20, 16000), (22050, 1024, 64, 0, 8000)]
+    ("sample_rate", "n_fft", "n_mels", "fmin", "fmax"),
+    [(32000, 2048, 128, 20, 16000), (22050, 1024, 64, 0, 8000), (32000, 1001, 40, 20, 16000)],
 )
 def test_filterbank_equals_librosa(mel_scale, mel_norm, sample_rate, n_fft, n_mels, fmin, fmax):
     theirs = librosa.filters.mel(
