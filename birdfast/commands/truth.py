@@ -14,6 +14,7 @@ from birdfast.evaluation.report import INDEX
 from birdfast.notes import note
 from birdfast.recordings.audio import get_audio_files, read_headers, window_starts
 from birdfast.recordings.birdclef import find_birdclef, is_birdclef, parse_row_ids, read_soundscape_labels
+from birdfast.recordings.columns import read_csv
 from birdfast.recordings.soundscapes import SOLUTION, WINDOW
 from birdfast.recordings.tables import read_source
 from birdfast.studies.windows import Sides, Truth, join
@@ -52,10 +53,7 @@ def read_truth(
 
 
 def _header(csv: Path) -> list[str]:
-    try:
-        return list(pd.read_csv(csv, nrows=0).columns)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise BirdfastError(f"{csv} cannot be read as csv: {error}") from error
+    return list(read_csv(csv, nrows=0).columns)
 
 
 def _from_csv(csv: Path, folder: Path) -> Truth:
@@ -137,13 +135,11 @@ def read_solution(csv: Path) -> pd.DataFrame:
         If it has another form, missing values or a row twice.
     """
     try:
-        table = pd.read_csv(csv, dtype={"row_id": str}).set_index("row_id")
+        table = read_csv(csv, dtype={"row_id": str}).set_index("row_id")
     except FileNotFoundError:
         raise BirdfastError(f"no file {csv}") from None
     except KeyError:
         raise BirdfastError(f"{csv} has no column row_id: its columns are {', '.join(_header(csv)[:5])}") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise BirdfastError(f"{csv} cannot be read as csv: {error}") from error
     wrong = [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]
     if wrong or not len(table.columns) or list(table.columns) == ["target"]:
         raise BirdfastError(
@@ -171,7 +167,7 @@ def scores_against(
     known = read_truth(source, truth, columns=columns)
     if known is None:
         raise BirdfastError(f"{source} holds no truth about windows: give a solution.csv or labelled soundscapes")
-    scores = pd.read_csv(csv)
+    scores = read_csv(csv)
     scores["path"] = [str(Path(path).absolute()) for path in scores["path"]]
     scores = scores.set_index(INDEX)
     return known.what, join(scores, known.multi_hot(list(scores.columns)), known)

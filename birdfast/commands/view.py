@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from birdfast.errors import BirdfastError
 from birdfast.evaluation.calibration import TARGETS, Calibration, read_thresholds
 from birdfast.inference.species import choose
+from birdfast.recordings.columns import read_csv
 
 
 @dataclass(frozen=True)
@@ -107,13 +107,9 @@ def read_number(given: str, also: str = "") -> float:
 
 
 def _threshold_file(path: str, classes: list[str]) -> np.ndarray:
+    table = read_csv(path, dtype={"class": str}, keep_default_na=False)
     try:
-        table = pd.read_csv(path, dtype={"class": str}, keep_default_na=False)
         rows = list(zip(table["class"], table["threshold"].astype(float)))
-    except (
-        KeyError,
-        ValueError,
-        pd.errors.ParserError,
-    ) as error:  # EmptyDataError and UnicodeDecodeError are ValueErrors
+    except (KeyError, ValueError) as error:
         raise BirdfastError(f"{path} is no csv with the columns class and threshold: {error}") from error
     return read_thresholds(rows, classes)

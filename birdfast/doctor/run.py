@@ -15,6 +15,7 @@ import pandas as pd
 from birdfast.commands.options import source_words
 from birdfast.errors import BirdfastError
 from birdfast.recipe import RECIPES, Recipe
+from birdfast.recordings.columns import read_csv
 from birdfast.recordings.run_files import RECIPE
 
 BLIND_AUC = 0.6  # below, the ranking is hardly better than a coin's
@@ -141,10 +142,7 @@ def read_run(folder: Path) -> Run:
     file = folder / "history.csv"
     if not file.is_file():
         raise BirdfastError(f"{folder} holds no history.csv: its first epoch has not ended, or it is no run's folder")
-    try:
-        history = pd.read_csv(file)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise BirdfastError(f"{file} cannot be read as csv: {error}") from error
+    history = read_csv(file)
     missing = [name for name in ("epoch", "train_loss", "valid_loss") if name not in history]
     if missing or history.empty:
         raise BirdfastError(f"{file} is no history: it lacks {', '.join(missing) or 'rows'}")

@@ -18,7 +18,7 @@ from birdfast.recipe import Recipe, epoch_steps, get_recipe, lr_too_low
 from birdfast.recordings.audio import read_headers
 from birdfast.recordings.folds import LeakReport, leak_report, official_folds
 from birdfast.recordings.labelled import inside_files, of_soundscapes, split_both
-from birdfast.recordings.labels import check_labels
+from birdfast.recordings.labels import REMEDY, check_labels
 from birdfast.recordings.no_call import with_no_call
 from birdfast.recordings.tables import Source, read_source
 
@@ -83,17 +83,27 @@ def _introduce(source: Source) -> Finding:
 
 def _check_classes(source: Source, recipe: Recipe) -> Iterator[Finding]:
     """The labels themselves, how unequal the classes are, which are too rare to be learned or judged."""
-    try:
-        check_labels(source.recordings, source.classes)
-        yield Finding("labels", "ok", f"every label is one of the {len(source.classes)} classes")
-    except BirdfastError as error:
-        yield Finding("labels", "fail", str(error), "correct the labels, or give the right class list")
+    yield _check_labels(source)
     counts = source.recordings["primary_label"].value_counts().reindex(source.classes, fill_value=0)
     some = counts[counts > 0]
     if some.empty:
         return
     yield _check_balance(some, recipe)
     yield _check_rare(counts)
+
+
+def _check_labels(source: Source) -> Finding:
+    foreign = list(source.foreign)
+    try:
+        check_labels(source.recordings, source.classes)
+    except BirdfastError as error:
+        return Finding("labels", "fail", str(error))
+    if foreign:
+        message = (
+            f"{len(foreign)} labels of soundscapes are outside the class list, and are dropped: {first_few(foreign)}"
+        )
+        return Finding("labels", "warn", message, REMEDY, {"foreign": foreign})
+    return Finding("labels", "ok", f"every label is one of the {len(source.classes)} classes")
 
 
 def _check_balance(counts: pd.Series, recipe: Recipe) -> Finding:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from birdfast.errors import BirdfastError, unknown
 from birdfast.inference.jobs import Job, Scored, score
 from birdfast.recipe import Recipe
+from birdfast.recordings.columns import read_csv
 
 KERNEL = (0.1, 0.2, 0.4, 0.2, 0.1)  # BirdCLEF 2024, 3rd place
 _TICK = 6  # decimals of a second: starts that agree to here are one window
@@ -226,9 +227,9 @@ def read_groups(taxonomy: str | Path) -> dict[str, str]:
         If it has no such columns, as the eBird taxonomies of before 2025.
     """
     try:
-        table = pd.read_csv(taxonomy, dtype=str, encoding="utf-8-sig").dropna(subset=["primary_label", "class_name"])
+        table = read_csv(taxonomy, dtype=str).dropna(subset=["primary_label", "class_name"])
     except FileNotFoundError:
         raise BirdfastError(f"no taxonomy at {taxonomy}: give BirdCLEF's taxonomy.csv") from None
-    except (KeyError, ValueError) as error:  # ParserError, EmptyDataError and UnicodeDecodeError are ValueErrors
+    except KeyError as error:
         raise BirdfastError(f"{taxonomy} is no csv with the columns primary_label and class_name: {error}") from error
     return dict(zip(table["primary_label"], table["class_name"], strict=True))

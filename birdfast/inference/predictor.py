@@ -167,9 +167,9 @@ class Predictor:
     ) -> pd.DataFrame:
         """Write and return the submission for the soundscapes in `folder`, in the form of the sample.
 
-        Rows and columns follow the sample. Where its rows name files that are not there (Kaggle's sample lists three
-        of a made-up file), the rows are all 5 s windows of the files. Every row gets a score: a window beyond a
-        file's end that of its last window, an unreadable file the mean of all others; notes say how many.
+        Rows and columns follow the sample. Where none of its rows names a file that is there (Kaggle's sample lists
+        three of a made-up file), the rows are all 5 s windows of the files. Every row gets a score: a window beyond a
+        file's end that of its last window, one of a missing or unreadable file the mean of all others; notes say how many.
 
         Parameters
         ----------
@@ -177,7 +177,8 @@ class Predictor:
             Of the competition, which decides the form of the row_id; recognised by the sample unless given.
         dry_run
             Soundscapes to use when `folder` is empty, as it is on Kaggle while a notebook is saved; unless given, the
-            folder ``train_soundscapes`` or ``unlabeled_soundscapes`` beside it.
+            folder ``train_soundscapes`` or ``unlabeled_soundscapes`` beside it. A `folder` that does not exist counts
+            as empty, with a note, unless another of nearly its name lies beside.
         threshold
             Probability above which a class is called, where the form wants names or true and false (2021, 2022).
         step, average
@@ -206,8 +207,8 @@ class Predictor:
             scores = self.score_windows(rows, durations, asked, post=post, progress=progress)
         else:
             scores = self._average_rows(rows, step, post=post, progress=progress)
-        check_varied(scores.dropna().to_numpy())
-        scores = self._complete(scores)
+        check_varied(scores[~scores.index.duplicated()].dropna().to_numpy())
+        scores = self._complete(scores, there=rows["path"].notna().to_numpy())
         table = submission_table(rows["row_id"].tolist(), scores[classes], sample, threshold=threshold)
         check_submission(table, sample, n_rows=len(rows))
         write_submission(table, out)
@@ -253,12 +254,12 @@ class Predictor:
         self, rows: pd.DataFrame, step: float, *, post: PostProcess | None, progress: bool
     ) -> pd.DataFrame:
         """Probabilities of each of the `rows` from overlapping windows; NaN of unreadable files."""
-        paths = rows["path"].unique().tolist()
+        paths = rows["path"].dropna().unique().tolist()
         return mean_within(self.predict(paths, step=step, post=post, average=True, progress=progress), rows, WINDOW)
 
-    def _complete(self, filled: pd.DataFrame) -> pd.DataFrame:
-        """Rows of unreadable files, NaN so far, get the mean of all others."""
-        empty = int(filled.isna().any(axis=1).sum())
+    def _complete(self, filled: pd.DataFrame, *, there: np.ndarray) -> pd.DataFrame:
+        """Rows of unreadable files, and those without a file, NaN so far, get the mean of all others."""
+        empty = int(filled[there].isna().any(axis=1).sum())
         if empty:
             note(f"{empty:,} rows of {len(self.errors)} unreadable files hold the mean of all other rows")
         return filled.fillna(filled.mean())

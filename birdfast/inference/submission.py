@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,12 @@ from birdfast.inference.writers import replacing
 from birdfast.notes import note
 from birdfast.recordings.audio import get_audio_files, window_starts
 from birdfast.recordings.birdclef import make_row_ids, parse_row_ids
+from birdfast.recordings.columns import read_csv
 from birdfast.recordings.soundscapes import WINDOW
 
 _DRY_RUN_FOLDERS = ("train_soundscapes", "unlabeled_soundscapes")
 _DRY_RUN_FILES = 2
+_NEAR = 0.8  # likeness of a folder's name to the one meant; test_audio and train_audio have 0.67
 _LATER = 2026  # any year since 2023: they share the form <file>_<end>
 _FLAT = 1e-6  # rows that differ by less say nothing
 
@@ -33,10 +36,7 @@ def read_sample(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         raise BirdfastError(f"no sample submission at {path}: give the competition's sample_submission.csv")
-    try:
-        sample = pd.read_csv(path, dtype={"row_id": str})
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise BirdfastError(f"{path} cannot be read as csv: {error}") from error
+    sample = read_csv(path, dtype={"row_id": str})
     if "row_id" not in sample or len(sample.columns) < 2 or sample.empty or sample["row_id"].isna().any():
         raise BirdfastError(
             f"{path} is no sample submission: it needs rows and a row_id column, it has {list(sample)[:5]}"
@@ -92,25 +92,38 @@ def find_soundscapes(folder: str | Path, *, dry_run: str | Path | None = None) -
     Raises
     ------
     BirdfastError
-        If there are none there either.
+        If there are none there either, or `folder` does not exist and another beside it has nearly its name.
     """
+    folder = Path(folder)
     found = _audio_in(folder)
     if found:
         return found
-    beside = [Path(folder).parent / name for name in _DRY_RUN_FOLDERS]
+    state, why = "holds no recordings", ", as on Kaggle while a notebook is saved"
+    if not folder.exists():
+        _check_name(folder)
+        state, why = "does not exist", ": check the path"
+    beside = [folder.parent / name for name in _DRY_RUN_FOLDERS]
     for place in [Path(dry_run)] if dry_run is not None else beside:
         found = _audio_in(place)[:_DRY_RUN_FILES]
         if found:
             note(
-                f"DRY RUN: {folder} holds no recordings, as on Kaggle while a notebook is saved. These scores are of "
-                f"{len(found)} files of {place} and only show that the way to the submission works"
+                f"DRY RUN: {folder} {state}{why}. These scores are of {len(found)} files of {place} and only show that "
+                "the way to the submission works"
             )
             return found
     looked = dry_run if dry_run is not None else " and ".join(str(place) for place in beside)
     raise BirdfastError(
-        f"{folder} holds no recordings, nor does {looked}: name a folder with soundscapes, or in Python "
-        "give dry_run=<a folder of soundscapes> to try it out"
+        f"{folder} {state}, nor are there any in {looked}: name a folder with soundscapes, or in "
+        "Python give dry_run=<a folder of soundscapes> to try it out"
     )
+
+
+def _check_name(folder: Path) -> None:
+    """Refuse a folder that is not there, where one of nearly its name is."""
+    beside = [entry.name for entry in folder.parent.iterdir() if entry.is_dir()] if folder.parent.is_dir() else []
+    names = [name for name in beside if name not in _DRY_RUN_FOLDERS]
+    if near := get_close_matches(folder.name, names, n=1, cutoff=_NEAR):
+        raise BirdfastError(f"no folder {folder}: did you mean {folder.parent / near[0]}?")
 
 
 def submission_rows(
@@ -118,8 +131,8 @@ def submission_rows(
 ) -> pd.DataFrame:
     """Which window each row of the submission is: ``row_id, path, start_time``.
 
-    The sample's rows, where each names one of the `files`; else all windows of the files. A window that begins
-    beyond its file's end, or less than half a second before, becomes the file's last one.
+    The sample's rows; where none of them names one of the `files`, all windows of the files. A row without its file has
+    no `path`. A window that begins beyond its file's end, or less than half a second before, becomes the file's last one.
 
     Parameters
     ----------
@@ -128,11 +141,17 @@ def submission_rows(
     """
     year = year or submission_year(sample)
     try:
-        rows = parse_row_ids(sample["row_id"], files, year=year)
+        rows = parse_row_ids(sample["row_id"], files, year=year, some=True)
     except BirdfastError as error:
         note(f"the rows are all {WINDOW:g} s windows of the {len(files):,} files, not those of the sample: {error}")
         birds = list(dict.fromkeys(birds_2022(sample["row_id"]))) if year == 2022 else [None]
         rows = _rows_of_files(files, durations, year=year or _LATER, birds=birds)
+    if (absent := rows["path"].isna()).any():
+        first = rows.loc[absent, "row_id"].iloc[0]
+        note(
+            f"{absent.sum():,} rows of the sample name no window of a file that is there, the first {first!r}: they hold "
+            "the mean of all other rows"
+        )
     if rows["path"].nunique() < len(files):
         note(f"the sample asks for {rows['path'].nunique():,} of the {len(files):,} files: the others are not scored")
     last = rows["path"].map({path: window_starts(d, window=WINDOW)[-1] for path, d in durations.items()})

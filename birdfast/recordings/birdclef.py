@@ -10,9 +10,11 @@ from pathlib import Path
 import pandas as pd
 
 from birdfast.errors import BirdfastError
+from birdfast.notes import note
 from birdfast.recordings.audio import AUDIO_SUFFIXES
-from birdfast.recordings.columns import Columns, as_text, find_columns, rename, tidy
-from birdfast.recordings.labels import class_list
+from birdfast.recordings.columns import Columns, read_csv, read_recordings, tidy
+from birdfast.recordings.labels import REMEDY, class_list
+from birdfast.recordings.places import read_text
 from birdfast.recordings.soundscapes import make_row_ids, parse_row_ids, read_soundscape_labels
 from birdfast.recordings.source import Source, make_source, only
 
@@ -67,26 +69,31 @@ def read_birdclef(
     -----
     The class list is that of the sample submission (a column a class), else of `taxonomy.csv`, else all species of the
     metadata, `scored_birds.json` and the soundscape labels. Species that it does not hold are dropped from secondary
-    labels and from soundscape labels. A rating of 0 means unrated and becomes NaN.
+    labels and from soundscape labels, from these with a note. A rating of 0 means unrated and becomes NaN.
+
+    Raises
+    ------
+    BirdfastError
+        The folder or a file in it is missing or damaged, or none of the soundscapes' labels is a class.
     """
     root = find_birdclef(folder)
     csv = _first(root, _LABELS)
     if csv is None:
         raise BirdfastError(f"{root} has no train.csv or train_metadata.csv: is the data complete?")
-    table = _metadata(csv)
+    table = read_recordings(csv, Columns(file="filename", label="primary_label"))
     audio = Path(audio_root) if audio_root is not None else _first(root, _AUDIO) or root / _AUDIO[0]
     soundscapes = _soundscapes(root)
+    foreign: tuple[str, ...] = ()
     names = list(classes) if classes is not None else _classes(root, table, soundscapes)
     recordings = tidy(table.assign(path=_with_folder(table)), root=audio, where=csv.name)
     if soundscapes is not None:
-        silent = soundscapes["labels"].map(len) == 0  # before other species are dropped
-        soundscapes = soundscapes.assign(labels=only(soundscapes["labels"], names), no_call=silent)
+        soundscapes, foreign = _of_classes(soundscapes, names, _first(root, _SOUNDSCAPE_LABELS))
     year = _year(root, table)
     sample = root / "sample_submission.csv"
     return make_source(
         recordings, f"BirdCLEF {year}", root=root, classes=names, taxonomy=_taxonomy(root, table, names),
-        soundscapes=soundscapes, unlabelled=_unlabelled(root, soundscapes), test=_folder(root / "test_soundscapes"),
-        sample_submission=sample if sample.is_file() else None, year=year,
+        soundscapes=soundscapes, foreign=foreign, unlabelled=_unlabelled(root, soundscapes),
+        test=_folder(root / "test_soundscapes"), sample_submission=sample if sample.is_file() else None, year=year,
     )  # fmt: skip
 
 
@@ -98,16 +105,6 @@ def _folder(path: Path) -> Path | None:
     return path if path.is_dir() else None
 
 
-def _metadata(csv: Path) -> pd.DataFrame:
-    """The label csv, with the names of identifiers kept as text."""
-    there = list(pd.read_csv(csv, nrows=0, encoding="utf-8-sig").columns)
-    found = find_columns(Columns(file="filename", label="primary_label"), there, csv.name)
-    table = pd.read_csv(csv, **as_text(found, there), encoding="utf-8-sig", low_memory=False)
-    if len(table) == 0:
-        raise BirdfastError(f"{csv} has no rows")
-    return rename(table, found)
-
-
 def _with_folder(table: pd.DataFrame) -> list[str]:
     """File names below the audio folder; those of 2021 come without the folder of their species."""
     pairs = zip(table["path"], table["primary_label"], strict=True)
@@ -116,11 +113,11 @@ def _with_folder(table: pd.DataFrame) -> list[str]:
 
 def _classes(root: Path, table: pd.DataFrame, soundscapes: pd.DataFrame | None) -> list[str]:
     if (root / "sample_submission.csv").is_file():
-        columns = pd.read_csv(root / "sample_submission.csv", nrows=0, encoding="utf-8-sig").columns
+        columns = read_csv(root / "sample_submission.csv", nrows=0).columns
         if names := [str(name) for name in columns if name not in _NOT_CLASSES]:
             return names
     if (root / "taxonomy.csv").is_file():
-        return list(_official_taxonomy(root)["primary_label"])
+        return list(_species(root / "taxonomy.csv")["primary_label"])
     heard = [] if soundscapes is None else [label for labels in soundscapes["labels"] for label in labels]
     return class_list([*table["primary_label"], *_scored(root), *heard])
 
@@ -128,22 +125,32 @@ def _classes(root: Path, table: pd.DataFrame, soundscapes: pd.DataFrame | None) 
 def _scored(root: Path) -> list[str]:
     """The species that 2022 scored; none in other years."""
     path = root / "scored_birds.json"
-    return json.loads(path.read_text()) if path.is_file() else []
+    if not path.is_file():
+        return []
+    try:
+        return list(json.loads(read_text(path)))
+    except (json.JSONDecodeError, TypeError) as error:
+        raise BirdfastError(f"{path} is no list of species in json ({error}): take a fresh copy") from None
 
 
-def _official_taxonomy(root: Path) -> pd.DataFrame:
-    return pd.read_csv(root / "taxonomy.csv", dtype=str, encoding="utf-8-sig")
+def _species(csv: Path) -> pd.DataFrame:
+    """A taxonomy, of the competition or of eBird, one row a species."""
+    table = read_csv(csv, dtype=str).rename(columns=_EBIRD)
+    if "primary_label" not in table:
+        listed = ", ".join(table.columns)
+        raise BirdfastError(
+            f"{csv} has no column primary_label (eBird's: SPECIES_CODE), it has {listed}: take a fresh copy"
+        )
+    return table
 
 
 def _taxonomy(root: Path, table: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     """One row a class, in order: from taxonomy.csv, eBird's taxonomy, or the names in the metadata."""
     ebird = sorted(root.glob("eBird_Taxonomy*.csv"))
     if (root / "taxonomy.csv").is_file():
-        taxonomy = _official_taxonomy(root)
+        taxonomy = _species(root / "taxonomy.csv")
     elif ebird:
-        taxonomy = (
-            pd.read_csv(ebird[-1], dtype=str, encoding="utf-8-sig").rename(columns=_EBIRD).assign(class_name="Aves")
-        )
+        taxonomy = _species(ebird[-1]).assign(class_name="Aves")
     else:
         there = [name for name in ("primary_label", "scientific_name", "common_name", "class_name") if name in table]
         taxonomy = table[there]
@@ -156,6 +163,22 @@ def _taxonomy(root: Path, table: pd.DataFrame, classes: list[str]) -> pd.DataFra
 def _soundscapes(root: Path) -> pd.DataFrame | None:
     csv = _first(root, _SOUNDSCAPE_LABELS)
     return None if csv is None else read_soundscape_labels(csv, root / "train_soundscapes")
+
+
+def _of_classes(
+    soundscapes: pd.DataFrame, classes: Sequence[str], csv: Path | None
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The windows with their labels that are classes, and the labels that are none; says how many there are."""
+    labels = soundscapes["labels"]
+    kept, inside = only(labels, classes), set(classes)
+    foreign = tuple(dict.fromkeys(label for several in labels for label in several if label not in inside))
+    if foreign:
+        n = (kept.map(len) < labels.map(len)).sum()
+        said = f"{len(foreign)} labels in {n} windows of {csv} are outside the class list, the first {foreign[0]!r}"
+        if not kept.map(len).any():
+            raise BirdfastError(f"{said}, and no label is inside: {REMEDY}")
+        note(f"{said}: dropped")
+    return soundscapes.assign(labels=kept, no_call=labels.map(len) == 0), foreign
 
 
 def _unlabelled(root: Path, soundscapes: pd.DataFrame | None) -> Path | None:

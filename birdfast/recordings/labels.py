@@ -10,6 +10,7 @@ import pandas as pd
 from birdfast.errors import BirdfastError, unknown
 
 SECONDARY = ("ignore", "weight", "mask")
+REMEDY = "correct the labels, or give the right class list"
 
 
 def class_list(labels: Iterable[str]) -> list[str]:
@@ -27,10 +28,12 @@ def check_labels(recordings: pd.DataFrame, classes: Sequence[str]) -> None:
         name = outside.iloc[0]
         path = recordings.loc[outside.index[0], "path"]
         error = unknown("label", name, classes)
-        raise BirdfastError(f"{len(outside)} recordings bear a label outside the class list (first: {path}): {error}")
+        raise BirdfastError(
+            f"{len(outside)} recordings bear a label outside the class list (first: {path}): {REMEDY}. {error}"
+        )
     if labels.nunique() < 2:
         raise BirdfastError(
-            f"all {len(recordings)} recordings are of one class, {labels.iloc[0]!r}: a classifier needs two or more"
+            f"all {len(recordings)} recordings are of one class, {labels.iloc[0]!r}: a classifier needs two or more: {REMEDY}"
         )
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from birdfast.errors import BirdfastError
 from birdfast.recordings.audio import AUDIO_SUFFIXES
-from birdfast.recordings.columns import seconds
+from birdfast.recordings.columns import read_csv, seconds
 
 WINDOW = 5.0  # s, of every scored window of 2021 to 2026
 SOLUTION = "solution.csv"  # the truth about the test soundscapes, where a folder has it
@@ -23,11 +23,16 @@ def read_soundscape_labels(csv: str | Path, folder: str | Path) -> pd.DataFrame:
     One row a window: duplicated rows are merged. Windows marked "nocall" have no labels; windows without a row are not
     here. Reads the form of 2021 (`row_id, site, audio_id, seconds, birds`; a window of 5 s ends at `seconds`) and of
     2026 (`filename, start, end, primary_label`; HH:MM:SS, labels separated by semicolons).
+
+    Raises
+    ------
+    BirdfastError
+        It cannot be read, has other columns, or a row has no time.
     """
     csv, folder = Path(csv), Path(folder).absolute()
-    table = pd.read_csv(csv, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    table = read_csv(csv, dtype=str, keep_default_na=False)
     if {"audio_id", "site", "seconds", "birds"} <= set(table.columns):
-        windows = _windows_2021(table, folder)
+        windows = _windows_2021(table, folder, csv.name)
     elif {"filename", "start", "end", "primary_label"} <= set(table.columns):
         windows = _windows_2026(table, folder, csv.name)
     else:
@@ -35,6 +40,11 @@ def read_soundscape_labels(csv: str | Path, folder: str | Path) -> pd.DataFrame:
             f"{csv} has not the columns of soundscape labels (filename, start, end, primary_label, or those of 2021: "
             f"audio_id, site, seconds, birds); it has {', '.join(table.columns)}"
         )
+    timeless = windows[["start_time", "end_time"]].isna().any(axis=1).to_numpy()
+    if timeless.any():
+        row = int(timeless.argmax())
+        name = Path(windows["path"][row]).name
+        raise BirdfastError(f"{csv}: row {row + 1} ({name}) lacks its start or end: fill it in or remove the row")
     merged = windows.groupby(["path", "start_time", "end_time"], sort=True)["labels"].agg(_union)
     return merged.reset_index()
 
@@ -43,8 +53,8 @@ def _union(several: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(label for labels in several for label in labels))
 
 
-def _windows_2021(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    end = table["seconds"].astype(float)
+def _windows_2021(table: pd.DataFrame, folder: Path, where: str) -> pd.DataFrame:
+    end = pd.Series([seconds(value, where) for value in table["seconds"]], dtype=float)
     names = table["audio_id"] + "_" + table["site"]
     files = {name: _of_2021(name, _stems(folder)) or folder / f"{name}.ogg" for name in names.unique()}
     return pd.DataFrame({
@@ -78,8 +88,15 @@ def _of_2021(name: str, stems: dict[str, Path]) -> Path | None:
     return next((file for stem, file in stems.items() if stem == name or stem.startswith(f"{name}_")), None)
 
 
-def parse_row_ids(row_ids: Iterable[str], files: Iterable[str | Path], year: int | None = None) -> pd.DataFrame:
+def parse_row_ids(
+    row_ids: Iterable[str], files: Iterable[str | Path], year: int | None = None, *, some: bool = False
+) -> pd.DataFrame:
     """Which file and window each row of a submission means.
+
+    Parameters
+    ----------
+    some
+        A row that means none has no `path` and no `end_time`, in place of an error, as long as others mean one.
 
     Returns
     -------
@@ -90,20 +107,35 @@ def parse_row_ids(row_ids: Iterable[str], files: Iterable[str | Path], year: int
     Raises
     ------
     BirdfastError
-        A row_id is of no known form, or none of `files` belongs to it.
+        A row_id is of no known form, or none of `files` belongs to it; with `some`, only if that holds for all.
     """
     stems = {Path(file).stem: Path(file) for file in files}
     seen: dict[str, tuple[Path, str]] = {}
-    rows = []
+    rows: list[tuple[str, str | None, float, str]] = []
+    wrong = []
     for row_id in map(str, row_ids):
-        head, _, end = row_id.rpartition("_")
-        if not re.fullmatch(r"\d+(\.\d+)?", end):
-            raise BirdfastError(f"row_id {row_id!r} does not end in the window's end in s, like soundscape_8358733_5")
-        if head not in seen:
-            seen[head] = _match(row_id, head, stems, year)
-        rows.append((row_id, str(seen[head][0]), float(end), seen[head][1]))
+        try:
+            head, end = _split(row_id)
+            if head not in seen:
+                seen[head] = _match(row_id, head, stems, year)
+            rows.append((row_id, str(seen[head][0]), end, seen[head][1]))
+        except BirdfastError as error:
+            if not some:
+                raise
+            wrong.append(error)
+            rows.append((row_id, None, float("nan"), ""))
+    if wrong and len(wrong) == len(rows):
+        raise wrong[0]
     table = pd.DataFrame(rows, columns=["row_id", "path", "end_time", "primary_label"])
     return table if (table["primary_label"] != "").any() else table.drop(columns="primary_label")
+
+
+def _split(row_id: str) -> tuple[str, float]:
+    """What stands before a window's end in s, and that end."""
+    head, _, end = row_id.rpartition("_")
+    if not re.fullmatch(r"\d+(\.\d+)?", end):
+        raise BirdfastError(f"row_id {row_id!r} does not end in the window's end in s, like soundscape_8358733_5")
+    return head, float(end)
 
 
 def _match(row_id: str, head: str, stems: dict[str, Path], year: int | None) -> tuple[Path, str]:

@@ -31,6 +31,8 @@ class Source:
     soundscapes
         One row a labelled window: `path`, `start_time`, `end_time`, `labels` (tuple of text; empty: no call of a
         class), and `no_call`: whether it is marked as without any.
+    foreign
+        Labels of soundscapes that name no class, and were dropped.
     unlabelled, test, sample_submission
         Where unlabelled soundscapes, test soundscapes and the sample submission lie.
     """
@@ -41,6 +43,7 @@ class Source:
     root: Path | None = None
     taxonomy: pd.DataFrame | None = None
     soundscapes: pd.DataFrame | None = None
+    foreign: tuple[str, ...] = ()
     unlabelled: Path | None = None
     test: Path | None = None
     sample_submission: Path | None = None

@@ -13,7 +13,7 @@ from birdfast.notes import note
 from birdfast.recordings.annotations import find_annotations, read_annotations
 from birdfast.recordings.audio import AUDIO_SUFFIXES, NEEDS_FFMPEG, list_audio_files, list_files_of
 from birdfast.recordings.birdclef import find_birdclef, is_birdclef, read_birdclef
-from birdfast.recordings.columns import Columns, as_text, find_columns, rename, tidy
+from birdfast.recordings.columns import Columns, find_columns, read_recordings, rename, tidy
 from birdfast.recordings.places import printable
 from birdfast.recordings.source import Source, make_source
 
@@ -102,17 +102,9 @@ def _check_unnamed(columns: Columns, why: str) -> None:
 
 
 def _read_csv(path: Path, columns: Columns, audio_root: str | Path | None, classes: Sequence[str] | None) -> Source:
-    separator = _separator(path)
-    try:
-        there = list(pd.read_csv(path, sep=separator, nrows=0, encoding="utf-8-sig").columns)
-        found = find_columns(columns, there, path.name)
-        table = pd.read_csv(path, sep=separator, **as_text(found, there), encoding="utf-8-sig", low_memory=False)
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise BirdfastError(f"{path} cannot be read as a csv: {error}") from None
-    if len(table) == 0:
-        raise BirdfastError(f"{path} has no rows")
+    table = read_recordings(path, columns, sep=_separator(path))
     root = path.parent if audio_root is None else Path(audio_root)
-    recordings = tidy(rename(table, found), root=root, where=path.name)
+    recordings = tidy(table, root=root, where=path.name)
     return make_source(recordings, "csv", root=root, classes=classes)
 
 

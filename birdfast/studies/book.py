@@ -16,6 +16,7 @@ from birdfast.evaluation.gains import SCORES
 from birdfast.inference.writers import replacing
 from birdfast.notes import note
 from birdfast.recipe import Recipe
+from birdfast.recordings.columns import read_csv
 from birdfast.studies.key import digest
 from birdfast.studies.rungs import Rung
 
@@ -93,11 +94,8 @@ class Book:
 
 
 def _read_rows(file: Path) -> pd.DataFrame:
-    try:
-        cut = not file.read_text().endswith("\n")
-        rows = pd.read_csv(file, dtype=dict.fromkeys(("recipe", "source", "unlabelled"), str))
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise BirdfastError(f"{file} cannot be read as csv ({error}): {_REMEDY}") from None
+    rows = read_csv(file, remedy=_REMEDY, dtype=dict.fromkeys(("recipe", "source", "unlabelled"), str))
+    cut = not file.read_text(encoding="utf-8").endswith("\n")
     if not isinstance(rows.index, pd.RangeIndex):
         raise BirdfastError(f"{file} has more fields in a line than names of columns: {_REMEDY}")
     missing = [name for name in (*_KEYS, "rung", "seconds_per_epoch") if name not in rows]

@@ -12,6 +12,7 @@ import pandas as pd
 from birdfast.evaluation.metrics import PRESENT, accuracy, roc_auc
 from birdfast.evaluation.report import INDEX, rare_third
 from birdfast.recipe import Recipe
+from birdfast.recordings.columns import read_csv
 from birdfast.recordings.labelled import is_window
 from birdfast.recordings.no_call import NO_CALL
 from birdfast.recordings.soundscapes import SOLUTION
@@ -93,7 +94,7 @@ def _test(learn: Any, source: Source) -> tuple[pd.DataFrame, pd.DataFrame]:
             source.test, source.sample_submission, out=Path(folder) / "submission.csv", progress=False
         )
     scores = table.set_index("row_id")
-    truth = pd.read_csv(source.root / SOLUTION, dtype={"row_id": str}).set_index("row_id")
+    truth = read_csv(source.root / SOLUTION, dtype={"row_id": str}).set_index("row_id")
     return truth.loc[scores.index, scores.columns], scores
 
 

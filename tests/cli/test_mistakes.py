@@ -67,7 +67,7 @@ MISTAKES = {
         "train {bad}/unlabelled.csv --label brid",
         r"unknown column of unlabelled.csv given as label 'brid'",
     ),
-    "empty csv": ("train {bad}/empty.csv", r"empty.csv cannot be read as a csv"),
+    "empty csv": ("train {bad}/empty.csv", r"empty.csv cannot be read as csv"),
     "files that are not there": (
         "train {bad}/gone.csv",
         r"none of the 30 files named exists.*--audio-root FOLDER .*columns=dict\(audio_root=FOLDER\)",

@@ -122,6 +122,23 @@ def test_labels_outside_the_class_list(tiny_table, recipe):
     assert "species2" in report["labels"].message
 
 
+def test_labels_of_soundscapes_outside_the_class_list(tiny_table, recipe):
+    source = read_source(tiny_table)
+    source.foreign = ("gull", "a,b")
+    found = examine(source, recipe=recipe)["labels"]
+    assert found.status == "warn" and "2 labels of soundscapes are outside the class list" in found.message
+    assert "gull, a,b" in found.message and "correct the labels" in found.remedy
+    assert found.details == {"foreign": ["gull", "a,b"]}
+
+
+def test_a_damaged_birdclef_fails(tmp_path, recipe):
+    (tmp_path / "train_audio").mkdir()
+    (tmp_path / "train.csv").write_text("")
+    report = examine(tmp_path, recipe=recipe)
+    assert report["data"].status == "fail" and str(tmp_path / "train.csv") in report["data"].message
+    assert "take a fresh copy" in report["data"].message
+
+
 def test_one_class_only(tiny_table, recipe):
     report = examine(tiny_table.assign(primary_label="wren"), recipe=recipe)
     assert report["labels"].status == "fail"

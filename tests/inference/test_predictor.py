@@ -286,13 +286,24 @@ def test_rows_and_columns_follow_the_sample(predictor, contest):
 
 def test_a_sample_of_another_file_gives_all_windows(predictor, contest, capsys):
     sample = pd.read_csv(contest / "sample_submission.csv").head(3)
-    sample.assign(row_id=["soundscape_999_5", "soundscape_999_10", "soundscape_1_5"]).to_csv(
-        contest / "few.csv", index=False
-    )
+    sample.assign(row_id=[f"soundscape_999_{end}" for end in (5, 10, 15)]).to_csv(contest / "few.csv", index=False)
     table = submit(predictor, contest, "few.csv")
     assert sorted(table["row_id"]) == sorted(pd.read_csv(contest / "sample_submission.csv")["row_id"])
     assert list(table) == list(sample)
     assert "not those of the sample: no soundscape belongs to row_id 'soundscape_999_5'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("how", [{}, {"step": 2.5, "average": True}])
+def test_rows_of_missing_files_hold_the_mean(predictor, contest, capsys, how):
+    (contest / "test_soundscapes" / "soundscape_0.ogg").unlink()
+    table, sample = submit(predictor, contest, **how), pd.read_csv(contest / "sample_submission.csv")
+    assert table["row_id"].tolist() == sample["row_id"].tolist()
+    there, gone = table.iloc[:4, 1:], table.iloc[4:, 1:]
+    assert there.nunique().min() > 1
+    np.testing.assert_allclose(gone, np.tile(there.mean(), (4, 1)), atol=1e-6)
+    said = capsys.readouterr().err
+    assert "4 rows of the sample name no window of a file that is there, the first 'soundscape_0_20'" in said
+    assert "unreadable" not in said and not len(predictor.errors)
 
 
 @pytest.mark.parametrize("empty", [True, False])
@@ -345,6 +356,22 @@ def test_a_constant_model_is_refused(bundle, contest):
     with pytest.raises(BirdfastError, match="same scores for all 8 windows"):
         submit(Predictor(flat), contest)
     assert not (contest / "submission.csv").exists()
+
+
+def test_a_single_window_says_nothing_about_the_model(predictor, bundle, tmp_path):
+    """2022's public sample asks for three birds of one window; other rows all lie beyond a short file's end."""
+    path = write(tmp_path / "test_soundscapes" / "soundscape_45.ogg", 10, 1)
+    ids = [f"soundscape_45_{bird}_5" for bird in ("banana", "amecro", "gretin1")]
+    pd.DataFrame({"row_id": ids, "target": False}).to_csv(tmp_path / "birds.csv", index=False)
+    assert submit(predictor, tmp_path, "birds.csv")["row_id"].tolist() == ids
+    ids = ["soundscape_45_5", "soundscape_45_10"]
+    pd.DataFrame({"row_id": ids, "amecro": 0.1}).to_csv(tmp_path / "later.csv", index=False)
+    assert submit(predictor, tmp_path, "later.csv")["amecro"].nunique() == 2
+    long = Predictor(make_bundle(bundle.recipe.with_(duration=10.0)), device="cpu")
+    assert submit(long, tmp_path, "later.csv")["amecro"].nunique() == 1, "it hears the whole file for each row"
+    write(path, 3, 1)
+    for how in ({}, {"average": True}):
+        assert submit(predictor, tmp_path, "later.csv", **how)["amecro"].nunique() == 1
 
 
 def test_classes_the_model_does_not_know(predictor, contest):

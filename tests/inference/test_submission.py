@@ -9,6 +9,7 @@ from birdfast.inference.submission import (
     asked_classes,
     check_submission,
     check_varied,
+    find_soundscapes,
     read_sample,
     submission_rows,
     submission_table,
@@ -86,6 +87,38 @@ def test_2022_has_a_row_for_each_bird():
     sample = pd.DataFrame({"row_id": ["soundscape_9_akiapo_5", "soundscape_9_aniani_5"], "target": False})
     rows = submission_rows(sample, ["soundscape_4.ogg"], {"soundscape_4.ogg": 10.0})
     assert rows["row_id"].tolist() == [f"soundscape_4_{bird}_{end}" for bird in ("akiapo", "aniani") for end in (5, 10)]
+
+
+def test_rows_without_a_file_stay(sample, capsys):
+    sample = pd.concat([sample, sample.assign(row_id=["gone_5", "x_y"])], ignore_index=True)
+    rows = submission_rows(sample, ["x.ogg"], {"x.ogg": 10.0})
+    assert rows["row_id"].tolist() == ["x_5", "x_10", "gone_5", "x_y"]
+    assert rows["path"].isna().tolist() == [False, False, True, True]
+    assert "2 rows of the sample name no window of a file that is there, the first 'gone_5'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("typed", ["test_soundscape", "Test_Soundscapes", "soundscapes"])
+def test_a_mistyped_folder_is_no_dry_run(tmp_path, typed):
+    (tmp_path / "test_soundscapes").mkdir()
+    (tmp_path / "train_soundscapes").mkdir()
+    (tmp_path / "train_soundscapes" / "x.ogg").touch()
+    with pytest.raises(BirdfastError, match=f"no folder .*{typed}: did you mean {tmp_path}/test_soundscapes"):
+        find_soundscapes(tmp_path / typed)
+
+
+def test_a_missing_folder_is_called_so(tmp_path, capsys):
+    """Kaggle's may be missing: the training soundscapes beside it, of nearly its name, are the dry run's."""
+    folder = tmp_path / "test_soundscapes"
+    with pytest.raises(BirdfastError, match=f"{folder} does not exist, nor are there any in .*train_soundscapes and"):
+        find_soundscapes(folder)
+    for name in ("train_soundscapes", "train_audio"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.ogg").touch()
+    assert find_soundscapes(folder) == [tmp_path / "train_soundscapes" / "x.ogg"]
+    assert f"DRY RUN: {folder} does not exist: check the path. These" in capsys.readouterr().err
+    folder.mkdir()
+    find_soundscapes(folder)
+    assert "holds no recordings, as on Kaggle" in capsys.readouterr().err
 
 
 def test_a_sample_of_some_files_says_so(sample, capsys):

@@ -1,5 +1,6 @@
 """Every BirdCLEF from 2021 to 2026, each as a small made-up folder."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -181,6 +182,58 @@ def test_single_missing_files_are_no_error_but_all_are(tmp_path):
         read_birdclef(root)
     sounds(tmp_path / "copy", "wren/XC1.ogg")
     assert read_source(root, audio_root=tmp_path / "copy").recordings["path"][0] == str(tmp_path / "copy/wren/XC1.ogg")
+
+
+LATIN = "J\xfcrgen".encode("latin-1")
+DAMAGE = {
+    "empty csv": ("train.csv", lambda data: b"", "cannot be read as csv"),
+    "Latin-1": ("train.csv", lambda data: data.replace(b"Ann", LATIN), "cannot be read as csv.*UTF-8"),
+    "a ragged line": ("train.csv", lambda data: data.rstrip() + b",x,y\n", "cannot be read as csv.*saw 17"),
+    "empty sample": ("sample_submission.csv", lambda data: b"", "cannot be read as csv"),
+    "empty taxonomy": ("taxonomy.csv", lambda data: b"", "cannot be read as csv"),
+    "foreign taxonomy": ("taxonomy.csv", lambda data: b"a,b\n1,2\n", "no column primary_label.*it has a, b"),
+    "empty soundscape labels": ("train_soundscapes_labels.csv", lambda data: b"", "cannot be read as csv"),
+    "Latin-1 soundscape labels": ("train_soundscapes_labels.csv", lambda data: data + LATIN, "cannot be read as csv"),
+    "empty scored birds": ("scored_birds.json", lambda data: b"", "is no list of species in json"),
+    "a number of scored birds": ("scored_birds.json", lambda data: b"21", "is no list of species in json"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_is_told_by_file_and_remedy(tmp_path, damage):
+    root = folder_2026(tmp_path / "birdclef-2026")
+    name, spoil, words = DAMAGE[damage]
+    (root / name).write_bytes(spoil((root / name).read_bytes() if (root / name).exists() else b""))
+    with pytest.raises(BirdfastError, match=f"{root / name} .*{words}.*take a fresh copy"):
+        read_source(root)
+
+
+@pytest.mark.parametrize(("text", "words"), [("", "cannot be read as csv"), ("a,b\n1,2\n", "SPECIES_CODE")])
+def test_a_damaged_taxonomy_of_ebird(tmp_path, text, words):
+    root = folder_2026(tmp_path / "birdclef-2026")
+    (root / "taxonomy.csv").unlink()
+    write(root, eBird_Taxonomy_v2021=text, sample_submission="row_id,wren,robin\nx_5,0,0\n")
+    with pytest.raises(BirdfastError, match=f"eBird_Taxonomy_v2021.csv .*{words}"):
+        read_source(root)
+
+
+def test_labels_of_soundscapes_that_are_no_class_are_said(tmp_path, capsys):
+    root = folder_2026(tmp_path / "birdclef-2026")
+    source = read_source(root)
+    assert source.foreign == ("gull",)
+    told = (
+        "1 labels in 1 windows of .*train_soundscapes_labels.csv are outside the class list, the first 'gull': dropped"
+    )
+    assert re.search(told, capsys.readouterr().err)
+    labels = root / "train_soundscapes_labels.csv"
+    text = labels.read_text()
+    labels.write_text(text.replace("47158son01;wren;gull", "wren"))
+    assert read_source(root).foreign == () and "outside" not in capsys.readouterr().err
+    labels.write_text(text.replace("47158son01;wren;gull", '"wren,robin"'))
+    with pytest.raises(BirdfastError, match=rf"{labels} are outside .*'wren,robin', and no label is inside: correct"):
+        read_source(root)
+    labels.write_text(text.replace("47158son01;wren;gull", "nocall"))
+    assert read_source(root).soundscapes["no_call"].tolist() == [True]
 
 
 def test_audio_without_a_label_file_is_an_error(tmp_path):

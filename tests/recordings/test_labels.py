@@ -42,10 +42,10 @@ def test_wrong_names_are_errors():
 def test_check_labels():
     check_labels(recordings("a", "b"), ["a", "b", "c"])
     with pytest.raises(
-        BirdfastError, match=r"1 recordings bear a label outside.*/1.wav.*'robin1'.*did you mean 'robin'"
+        BirdfastError, match=r"1 recordings bear a label outside.*/1.wav.*correct.*'robin1'.*did you mean 'robin'"
     ):
         check_labels(recordings("wren", "robin1"), ["wren", "robin"])
-    with pytest.raises(BirdfastError, match="one class, 'a'"):
+    with pytest.raises(BirdfastError, match="one class, 'a'.*correct the labels"):
         check_labels(recordings("a", "a"), ["a", "b"])
     with pytest.raises(BirdfastError, match="no recordings"):
         check_labels(recordings(), ["a", "b"])

@@ -48,6 +48,23 @@ def test_other_columns_are_an_error(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "filename,start,end,primary_label\na.ogg,0,5,wren\na_b.ogg,00:00:05,,wren\n",
+        "filename,start,end,primary_label\na.ogg,0,5,wren\na_b.ogg,,00:00:05,wren\n",
+        "row_id,site,audio_id,seconds,birds\na_b_5,b,a,5,wren\na_b_10,b,a,,wren\n",
+    ],
+)
+def test_a_row_without_its_time_is_an_error(tmp_path, text):
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises(BirdfastError, match=r"labels.csv: row 2 \(a_b.ogg\) lacks its start or end: fill it in"):
+        read_soundscape_labels(tmp_path / "labels.csv", tmp_path)
+    (tmp_path / "labels.csv").write_text(text.replace(",,", ",soon,"))
+    with pytest.raises(BirdfastError, match="labels.csv: 'soon' is not a time"):
+        read_soundscape_labels(tmp_path / "labels.csv", tmp_path)
+
+
+@pytest.mark.parametrize(
     ("year", "name", "species", "row_id"),
     [
         (2021, "3575_COR_20190904.ogg", None, "3575_COR_15"),
@@ -75,3 +92,12 @@ def test_row_ids_that_fit_no_file():
         parse_row_ids(["soundscape_1_x"], ["soundscape_1.ogg"])
     with pytest.raises(BirdfastError, match="give species"):
         make_row_ids("soundscape_1.ogg", [5], year=2022)
+
+
+def test_rows_of_which_some_fit_no_file():
+    ids = ["soundscape_9_5", "soundscape_1_5", "soundscape_1_x"]
+    table = parse_row_ids(ids, ["soundscape_1.ogg"], some=True)
+    assert table["row_id"].tolist() == ids and table["path"].isna().tolist() == [True, False, True]
+    assert table["end_time"].isna().tolist() == [True, False, True]
+    with pytest.raises(BirdfastError, match="'soundscape_9_5'"):
+        parse_row_ids(ids[::2], ["soundscape_1.ogg"], some=True)

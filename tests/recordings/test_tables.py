@@ -133,7 +133,7 @@ def test_what_cannot_be_read(folders, tmp_path_factory):
     (empty / "b.csv").write_text("file,label\n")
     (empty / "c.csv").write_text("x,y\n1,2\n")
     for name, message in {
-        "a.csv": "cannot be read as a csv", "b.csv": "has no rows", "c.csv": "no column for the file.*x, y",
+        "a.csv": "cannot be read as csv", "b.csv": "has no rows", "c.csv": "no column for the file.*x, y",
         "nowhere": "looked for",
     }.items():  # fmt: skip
         with pytest.raises(BirdfastError, match=message):
