@@ -89,6 +89,7 @@ TECHNIQUES = [
               wave_mix_alpha=0.4, wave_mix_labels="interpolate"),
     _on_small("filter", "a random equaliser on half the clips (2023 1st, 2025 2nd)", filter_p=0.5),
     _on_small("gain", "loudness changed by up to 6 dB", gain_db=6.0),
+    _on_small("min-max", "spectrograms between 0 and 1, in place of zero mean and unit variance (2025 1st)", normalize="minmax"),
     _on_small("mixup", "MixUp of spectrograms (Zhang et al. 2018)", mixup_alpha=0.4),
     _on_small("gem", "generalised-mean pooling (Radenović et al. 2019)", pooling="gem"),
     _on_small("sed", "a head that hears where the song is (Kong et al. 2020)", pooling="sed"),
@@ -108,6 +109,8 @@ TECHNIQUES = [
               **_PSEUDO | {"pseudo_mix": 0.5, "pseudo_how": "substitute"}),
     _on_small("pseudo-labels, read by sigmoid", "pseudo-labels by sigmoid, whose sum need not be 1",
               over="small + ce, read by sigmoid", loss="ce", **_SIGMOID, **_PSEUDO),
+    Rung(name="first_place + min-max", adds="spectrograms between 0 and 1 (2025 1st)", recipe="first_place",
+         changes={"normalize": "minmax"}, over="first_place"),
     Rung(name="first_place + wave mix, drawn shares", adds="wave mix in drawn shares", recipe="first_place",
          changes={"wave_mix": 0.5, "wave_mix_alpha": 0.4, "wave_mix_labels": "interpolate"}, over="first_place"),
 ]  # fmt: skip
