@@ -20,8 +20,6 @@ from birdfast.recordings.labelled import held_out_soundscapes, inside_files, of_
 from birdfast.recordings.run_files import run_sides
 from birdfast.recordings.source import Source
 from birdfast.studies.deal import training_rows
-from birdfast.studies.folds import HEARD
-from birdfast.studies.key import below
 from birdfast.studies.windows import Truth
 
 
@@ -121,17 +119,12 @@ def _by_recipe(recordings: pd.DataFrame, recipe: Recipe) -> np.ndarray:
 def _written(model: Any, paths: pd.Series, root: Path | None) -> pd.Series | None:
     """Whether the model was trained on each of the paths, by what lies beside it; None where that names none of them.
 
-    What a run's list does not name is NA: it was not there, or could not be read.
+    What the list does not name is NA: it was not there, or could not be read.
     """
     if not isinstance(model, (str, Path)):
         return None
-    folder = find_bundle(model).parent
-    sides = run_sides(folder, root)
-    if sides is not None:
-        validates = paths.map(sides).astype("boolean")
-        return ~validates if validates.notna().any() else None
-    if not (folder / HEARD).is_file():
+    sides = run_sides(find_bundle(model).parent, root)
+    if sides is None:
         return None
-    names = pd.DataFrame({"path": paths, "below": below(root and root.absolute(), paths)})
-    heard = names.isin(set(pd.read_parquet(folder / HEARD)["path"])).any(axis=1)
-    return heard.astype("boolean") if heard.any() else None
+    validates = paths.map(sides).astype("boolean")
+    return ~validates if validates.notna().any() else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from numbers import Integral
@@ -22,14 +22,12 @@ from birdfast.notes import note
 from birdfast.recipe import Recipe, get_recipe
 from birdfast.recordings.folds import ALWAYS_TRAIN, assign_folds
 from birdfast.recordings.no_call import NO_CALL
-from birdfast.recordings.run_files import RECIPE
 from birdfast.recordings.source import Source
 from birdfast.recordings.tables import read_source
 from birdfast.studies.deal import deal_soundscapes, dealt_sides, new_bad_files, training_rows
-from birdfast.studies.key import begin, below, digest, write_table
+from birdfast.studies.key import begin, digest, write_table
 
 BUNDLE, PREDICTIONS, TRUTH, SCORES = "birds.safetensors", "predictions.parquet", "truth.parquet", "scores.json"
-HEARD = "heard.parquet"  # the files that a fold's model was trained on
 _KEYS = ["fold", "recording"]
 
 
@@ -245,26 +243,14 @@ def _train(source: Source, recipe: Recipe, folder: Path, options: dict[str, Any]
     from birdfast.training.progress import quiet_unless_watched
 
     folder.mkdir(parents=True, exist_ok=True)
-    recipe.save(folder / RECIPE)
     dls = bird_dls(source, recipe, bad_files=new_bad_files(folder), **options)
     learn = bird_learner(dls, path=folder)
     with quiet_unless_watched(learn) as cbs:
         learn.fit_recipe(run=folder, resume=True, cbs=cbs)
     save_bundle(learn, folder / BUNDLE)
-    write_table(heard(dls, options["sides"]), folder / HEARD)
     windows, truth = _validated(learn, recipe.fold)
     write_table(truth, folder / TRUTH)
     write_table(windows, folder / PREDICTIONS)  # the last: that it is there means that the fold is done
-
-
-def heard(dls: Any, sides: Mapping[str, bool] | None = None) -> pd.DataFrame:
-    """The files that are trained on, also those that are only mixed in: a column `path`, below the source's folder.
-
-    Those that train by `sides` are among them although they cannot be read any more: earlier epochs may have heard them.
-    """
-    before = [path for path, validates in (sides or {}).items() if not validates]
-    paths = [before, dls.train.items["path"], *(pool.windows[0] for pool in dls.pools)]
-    return pd.DataFrame({"path": below(dls.source.root, sorted({str(path) for part in paths for path in part}))})
 
 
 def _validated(learn: Any, fold: int) -> tuple[pd.DataFrame, pd.DataFrame]:

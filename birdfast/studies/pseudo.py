@@ -24,9 +24,10 @@ from birdfast.recipe import Recipe, get_recipe
 from birdfast.recordings.audio import get_audio_files
 from birdfast.recordings.folds import ALWAYS_TRAIN, assign_folds
 from birdfast.recordings.labelled import folds_of_soundscapes, soundscape_folds, soundscape_groups
+from birdfast.recordings.run_files import SPLIT, run_sides
 from birdfast.recordings.source import Source
 from birdfast.recordings.tables import read_source
-from birdfast.studies.folds import HEARD, Folds, train_folds, wanted_folds, with_all_folds
+from birdfast.studies.folds import Folds, train_folds, wanted_folds, with_all_folds
 from birdfast.studies.key import begin, below, digest_paths, write_table
 
 ROUNDS, LABELS = "rounds.json", "pseudo.parquet"
@@ -283,7 +284,7 @@ def soft_labels(
     """Mean probabilities, for each window of `files`, of the teacher's models that have not trained on the file.
 
     Scores are kept in the folder `place` as they are made. Files that every model has heard, or that cannot be read, are
-    left out, with a note; those below the source's folder `root` are known by their place in it, wherever it lies now.
+    left out, with a note; the source's folder `root` may have moved since.
 
     Returns
     -------
@@ -294,9 +295,8 @@ def soft_labels(
     BirdfastError
         If no file is left.
     """
-    heard = [set(pd.read_parquet(bundle.parent / HEARD)["path"]) for bundle in teacher.bundles]
-    names = {file: {file, name} for file, name in zip(files, below(root, files), strict=True)}
-    fresh = {file: tuple(i for i, paths in enumerate(heard) if not names[file] & paths) for file in files}
+    sides = [_sides(bundle.parent, root) for bundle in teacher.bundles]
+    fresh = {file: tuple(i for i, validates in enumerate(sides) if validates.get(file, True)) for file in files}
     tables = []
     for models in sorted(set(fresh.values()) - {()}):
         mine = [file for file in files if fresh[file] == models]
@@ -312,6 +312,15 @@ def soft_labels(
             f"no soundscape of {len(files)} can be labelled: every model of {teacher.out} trained on those that can be read"
         )
     return pd.concat(tables, ignore_index=True)
+
+
+def _sides(fold: Path, root: Path | None) -> dict[str, bool]:
+    sides = run_sides(fold, root)
+    if sides is None:
+        raise BirdfastError(
+            f"{fold} lacks its {SPLIT}, by which it is known what its model has heard: train the study anew"
+        )
+    return sides
 
 
 def label_windows(

@@ -18,9 +18,9 @@ from birdfast.recordings.tables import read_source
 from birdfast.studies import folds as folds_module
 from birdfast.studies import pseudo as module
 from birdfast.studies import teachers
-from birdfast.studies.folds import HEARD
 from birdfast.studies.pseudo import LABELS, find_unlabelled, pseudo_label, soft_labels
 from birdfast.training.dataloaders import bird_dls
+from birdfast.training.run_folder import describe_run
 from tests.conftest import SAMPLE_RATE, chirp
 
 
@@ -54,7 +54,8 @@ def study(source, recipe, tmp_path_factory):
 
 
 def heard(folder):
-    return set(pd.read_parquet(folder / HEARD)["path"])
+    split = pd.read_csv(folder / "split.csv")
+    return set(split.loc[~split["is_valid"], "path"])
 
 
 def labels_of(study, number=1):
@@ -118,7 +119,7 @@ def test_data_that_moved_are_labelled_by_no_model_that_heard_them(study, source,
     for fold in (0, 1):
         dls = bird_dls(old, recipe.with_(fold=fold, pseudo_mix=1.0), device="cpu", pseudo=table)
         shutil.copytree(study.out / f"round1/fold{fold}", tmp_path / f"fold{fold}")
-        folds_module.heard(dls).to_parquet(tmp_path / f"fold{fold}" / HEARD)
+        describe_run(tmp_path / f"fold{fold}", dls, recipe, resume=False)
     moved = tmp_path / "moved"
     moved.symlink_to(source.unlabelled)
     files = {moved / Path(path).name: fold for path, fold in zip(table["path"], table["fold"], strict=True)}
@@ -126,6 +127,9 @@ def test_data_that_moved_are_labelled_by_no_model_that_heard_them(study, source,
     for path, rows in again.groupby("path"):
         model = Predictor(tmp_path / f"fold{files[Path(path)]}" / "birds.safetensors")  # it alone has not heard it
         np.testing.assert_allclose(rows[source.classes], model.predict(path, progress=False), atol=1e-5)
+    (tmp_path / "fold1/split.csv").unlink()
+    with pytest.raises(BirdfastError, match="fold1 lacks its split.csv, by which it is known"):
+        soft_labels(folds, sorted(map(str, files)), tmp_path / "labels", root=moved, device="cpu")
 
 
 def test_labels_are_found_where_the_data_have_moved_to(source, recipe, tmp_path, monkeypatch):
