@@ -68,7 +68,9 @@ class View:
         shown = self._shown(raw)
         decided = raw if self.decide_raw else None
         events = find_events(shown, self.thresholds, top_k=self.top_k, gap=self.gap, decided=decided)
-        return shown, events.assign(end_time=events["end_time"].clip(upper=table.attrs.get("duration")))
+        end = table.attrs.get("duration", np.inf)
+        events = events[events["start_time"] < end].reset_index(drop=True)
+        return shown, events.assign(end_time=events["end_time"].clip(upper=end))
 
     def digest(self, form: str) -> str:
         """Of all that decides what is shown in one of the FORMATS, the model's scores given."""

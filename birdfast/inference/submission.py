@@ -18,6 +18,7 @@ from birdfast.recordings.birdclef import make_row_ids, parse_row_ids
 from birdfast.recordings.columns import read_csv
 from birdfast.recordings.soundscapes import WINDOW
 
+_ON_KAGGLE = "test_soundscapes"  # may be missing while a notebook is saved
 _DRY_RUN_FOLDERS = ("train_soundscapes", "unlabeled_soundscapes")
 _DRY_RUN_FILES = 2
 _NEAR = 0.8  # likeness of a folder's name to the one meant; test_audio and train_audio have 0.67
@@ -100,7 +101,8 @@ def find_soundscapes(folder: str | Path, *, dry_run: str | Path | None = None) -
         return found
     state, why = "holds no recordings", ", as on Kaggle while a notebook is saved"
     if not folder.exists():
-        _check_name(folder)
+        if dry_run is None and folder.name != _ON_KAGGLE:
+            _refuse(folder)
         state, why = "does not exist", ": check the path"
     beside = [folder.parent / name for name in _DRY_RUN_FOLDERS]
     for place in [Path(dry_run)] if dry_run is not None else beside:
@@ -118,12 +120,14 @@ def find_soundscapes(folder: str | Path, *, dry_run: str | Path | None = None) -
     )
 
 
-def _check_name(folder: Path) -> None:
-    """Refuse a folder that is not there, where one of nearly its name is."""
+def _refuse(folder: Path) -> None:
+    """Refuse a folder that is not there; names one beside it that has nearly its name."""
     beside = [entry.name for entry in folder.parent.iterdir() if entry.is_dir()] if folder.parent.is_dir() else []
     names = [name for name in beside if name not in _DRY_RUN_FOLDERS]
-    if near := get_close_matches(folder.name, names, n=1, cutoff=_NEAR):
-        raise BirdfastError(f"no folder {folder}: did you mean {folder.parent / near[0]}?")
+    near = get_close_matches(folder.name, names, n=1, cutoff=_NEAR)
+    raise BirdfastError(
+        f"no folder {folder}: {f'did you mean {folder.parent / near[0]}?' if near else 'check the path'}"
+    )
 
 
 def submission_rows(

@@ -34,8 +34,8 @@ _MARGIN = 0.05  # s decoded on either side of a slice, for the edges of the resa
 # few of them. A bare seek in an MP3 of 22 kHz is off by 0.2, in an Opus file of 16 or 24 kHz by 0.002 of full scale.
 _PREROLL = {"MPEG_LAYER_III": 0.5, "OPUS": 2.0}
 # s at the end of a Vorbis file that are decoded together: libsndfile's seek into the last page is off by up to 26 ms, and
-# of quiet sound a page holds seconds.
-_LAST_PAGE = 6.0
+# a page of quiet sound is long: 255 packets of 1,024 samples.
+_LAST_PAGE = 10.5
 
 
 class AudioError(BirdfastError):

@@ -87,7 +87,9 @@ def read_birdclef(
     names = list(classes) if classes is not None else _classes(root, table, soundscapes)
     recordings = tidy(table.assign(path=_with_folder(table)), root=audio, where=csv.name)
     if soundscapes is not None:
-        soundscapes, foreign = _of_classes(soundscapes, names, _first(root, _SOUNDSCAPE_LABELS))
+        soundscapes, foreign = _of_classes(
+            soundscapes, names, _first(root, _SOUNDSCAPE_LABELS), chosen=classes is not None
+        )
     year = _year(root, table)
     sample = root / "sample_submission.csv"
     return make_source(
@@ -166,16 +168,19 @@ def _soundscapes(root: Path) -> pd.DataFrame | None:
 
 
 def _of_classes(
-    soundscapes: pd.DataFrame, classes: Sequence[str], csv: Path | None
+    soundscapes: pd.DataFrame, classes: Sequence[str], csv: Path | None, *, chosen: bool
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """The windows with their labels that are classes, and the labels that are none; says how many there are."""
+    """The windows with their labels that are classes, and the labels that are none; says how many there are.
+
+    That all are none is an error, unless somebody has `chosen` the classes.
+    """
     labels = soundscapes["labels"]
     kept, inside = only(labels, classes), set(classes)
     foreign = tuple(dict.fromkeys(label for several in labels for label in several if label not in inside))
     if foreign:
         n = (kept.map(len) < labels.map(len)).sum()
         said = f"{len(foreign)} labels in {n} windows of {csv} are outside the class list, the first {foreign[0]!r}"
-        if not kept.map(len).any():
+        if not kept.map(len).any() and not chosen:
             raise BirdfastError(f"{said}, and no label is inside: {REMEDY}")
         note(f"{said}: dropped")
     return soundscapes.assign(labels=kept, no_call=labels.map(len) == 0), foreign

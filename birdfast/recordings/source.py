@@ -57,7 +57,7 @@ def make_source(
     names = class_list(recordings["primary_label"]) if classes is None else [str(name) for name in classes]
     _check_files(recordings["path"])
     kept = only(recordings["secondary_labels"], names)
-    return Source(recordings.assign(secondary_labels=kept), names, layout, root=root, **rest)  # type: ignore[arg-type]
+    return Source(recordings.assign(secondary_labels=kept), names, layout, root=root.expanduser().absolute(), **rest)  # type: ignore[arg-type]
 
 
 def only(several: Iterable[tuple[str, ...]], classes: Iterable[str]) -> pd.Series:

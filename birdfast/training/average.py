@@ -19,7 +19,7 @@ class AverageWeights(Callback):
     finished run goes on to more epochs; an exponential average goes on.
     """
 
-    order, run_valid = 62, True  # before Checkpoints (65)
+    order, run_valid = 59, True  # before fastai's trackers (60), SaveModelCallback (61) and Checkpoints (65)
 
     def __init__(self, ema=0.0, swa=0.0):
         self.ema, self.swa, self.kept, self.is_in, self.goes_on = ema, swa, None, False, False

@@ -1,5 +1,6 @@
 """From a source of recordings to fastai DataLoaders."""
 
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -174,9 +175,13 @@ def _dataloaders(block, clips, draws, recipe, num_workers, device):
 
 
 def _check_machine(num_workers, device):
-    if num_workers is not None and not (isinstance(num_workers, int) and num_workers >= 0):
+    if num_workers is not None and not (isinstance(num_workers, Integral) and num_workers >= 0):
         raise BirdfastError(f"num_workers={num_workers!r}: give 0 to read in this process, or a number of processes")
-    if device is not None and torch.device(device).type == "cuda" and not torch.cuda.is_available():
+    try:
+        wanted = None if device is None else torch.device(device).type
+    except RuntimeError:
+        raise BirdfastError(f"device={device!r} is none of PyTorch's: give 'cpu' or 'cuda', or leave it out") from None
+    if wanted == "cuda" and not torch.cuda.is_available():
         raise BirdfastError(f"device={str(device)!r}: PyTorch finds no GPU here; leave device out, or give 'cpu'")
 
 

@@ -148,19 +148,20 @@ class BirdLearner(Learner):
         # fastai puts the weights aside in model_dir, and leaves that folder behind
         with TemporaryDirectory() as folder, contextmanager(replacing_yield)(self, "model_dir", folder):
             kept = deepcopy(self.distill.state()) if hasattr(self, "distill") else None  # trained beside the model
-            before = deepcopy((self.model.state_dict(), self.opt and self.opt.state_dict()))
+            model, before = self.model, deepcopy((self.model.state_dict(), self.opt and self.opt.state_dict()))
             try:
                 return super().lr_find(start_lr, end_lr, num_it, suggest_funcs=suggest_funcs, **kwargs)
             except BaseException:  # fastai puts the weights back at the end alone
-                self._as_before(*before)
+                self._as_before(model, *before)
                 raise
             finally:
                 if kept is not None:
                     self.distill.load_state(kept)
 
-    def _as_before(self, weights, opt):
-        self.model.load_state_dict(weights)
-        self.model.zero_grad()
+    def _as_before(self, model, weights, opt):
+        self.model = model  # without what several devices wrap around it
+        model.load_state_dict(weights)
+        model.zero_grad()
         if opt is None:
             self.opt = None
         else:

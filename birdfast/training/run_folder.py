@@ -7,16 +7,20 @@ import pandas as pd
 
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
-from birdfast.recordings.run_files import DATA, RECIPE, SPLIT, run_sides
+from birdfast.recordings.run_files import DATA, RECIPE, SPLIT, run_sides, split_by_file
 from birdfast.training.checkpoint import replace
 
 
 def check_sides(folder, dls):
     "Refuse to validate on what a run has trained on; says how many of its recordings are gone"
     sides = run_sides(Path(folder), dls.source.root)
-    if sides is None:
+    if sides is None or not split_by_file(Path(folder)):
         return
     clips = dls.clips.drop_duplicates("recording")
+    if not clips["path"].isin(sides.keys()).any():
+        raise BirdfastError(
+            f"none of the recordings of the run in {folder} is among these: give its own data, or another folder"
+        )
     trained = clips["path"].map(sides).eq(False) & clips["is_valid"]
     if trained.any():
         raise BirdfastError(
@@ -58,10 +62,11 @@ def describe_run(folder, dls, recipe, *, resume):
 
 
 def _describe_data(dls, recordings):
+    root = dls.source.root  # of a table the folder it was read in, which its paths need not lie in
     n_valid, valid = int(recordings["is_valid"].sum()), recordings.loc[recordings["is_valid"], "primary_label"]
     return {
         **dls.given,
-        "root": None if dls.source.root is None else str(dls.source.root),
+        "root": None if root is None or dls.source.layout == "table" else str(root),
         "layout": dls.source.layout,
         "n_classes": len(dls.vocab),
         "n_train": len(recordings) - n_valid,

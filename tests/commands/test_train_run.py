@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -13,6 +14,7 @@ from birdfast.commands.train import BUNDLE, train_run
 from birdfast.errors import BirdfastError
 from birdfast.inference.bundle import load_bundle
 from birdfast.recipe import Recipe
+from birdfast.recordings.run_files import run_sides
 from birdfast.recordings.tables import read_source
 from birdfast.training.dataloaders import bird_dls
 from birdfast.training.learner import bird_learner
@@ -63,7 +65,33 @@ def test_a_run_of_a_notebook_goes_on_at_the_shell(tiny_birds, tiny_recipe, tmp_p
         tiny_birds, Recipe.load(run / "recipe.toml").with_(epochs=3), run, resume=True, num_workers=0, device="cpu"
     )
     pd.testing.assert_frame_equal(pd.read_csv(run / "split.csv"), before)
+    assert json.loads((run / "data.json").read_text())["source"] == str(tiny_birds)
     assert load_bundle(run / BUNDLE).classes == list(learn.dls.vocab)
+
+
+def test_a_csv_by_a_relative_path_may_move(tiny_birds, tiny_recipe, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny_birds, "birds")
+    files = sorted(Path("birds").rglob("*.wav"))
+    table = pd.DataFrame(
+        {"path": [f"{f.parent.name}/{f.name}" for f in files], "label": [f.parent.name for f in files]}
+    )
+    table.to_csv("birds/all.csv", index=False)
+    train_run("birds/all.csv", tiny_recipe, "run", num_workers=0, device="cpu")
+    Path("birds").rename("moved")
+    train_run("moved/all.csv", tiny_recipe.with_(epochs=3), "run", resume=True, num_workers=0, device="cpu")
+    split = pd.read_csv("run/split.csv")
+    assert split["path"].str.startswith(str(tmp_path / "moved")).all() and len(split) == 30
+
+
+def test_files_with_clips_on_both_sides_were_heard(tiny_birds, tiny_recipe, tmp_path):
+    files = [str(file) for file in sorted(tiny_birds.rglob("*.wav"))]
+    halves = [(path, Path(path).parent.name, half, half + 1.0, half) for path in files for half in (0, 1)]
+    table = pd.DataFrame(halves, columns=["path", "label", "start_time", "end_time", "fold"])
+    recipe, options = tiny_recipe.with_(duration=1.0), {"num_workers": 0, "device": "cpu"}
+    train_run(table, recipe, tmp_path, **options)
+    assert run_sides(tmp_path, None) == dict.fromkeys(files, False)
+    assert train_run(table, recipe.with_(epochs=3), tmp_path, resume=True, **options)["epochs"] == 3
 
 
 def test_a_run_goes_on_once_its_files_are_mended(tiny_birds, tiny_recipe, tmp_path):

@@ -56,6 +56,8 @@ def test_no_event_ends_after_its_recording(result, scores):
         assert shown.index.get_level_values("end_time").max() > duration  # windows have one length
         assert events["end_time"].max() == pytest.approx(duration)
         assert (events["end_time"] > events["start_time"]).all()
+        stretches = replace(everything, average=0.5).look(table)[1]  # of which some begin after a short recording
+        assert (stretches["end_time"] > stretches["start_time"]).all()
 
 
 def test_tables(result, scores, tmp_path):

@@ -61,12 +61,14 @@ def test_a_seek_does_not_start_in_the_dark(tmp_path, suffix, sample_rate, monkey
         np.testing.assert_allclose(clip, whole[first : first + len(clip)], atol=2e-4)
 
 
-def test_a_slice_of_the_last_page_of_a_vorbis_file_is_in_its_place(tmp_path):
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_slice_of_the_last_page_of_a_vorbis_file_is_in_its_place(tmp_path, quiet):
     path, sample_rate = tmp_path / "song.ogg", 16_000
     t = np.arange(20 * sample_rate) / sample_rate
-    soundfile.write(path, 0.4 * np.sin(2 * np.pi * (300 + 400 * t) * t), sample_rate)  # of which a page holds seconds
+    sound = 0.4 * np.sin(2 * np.pi * (300 + 400 * t) * t)  # of which a page holds seconds; and more of silence
+    soundfile.write(path, np.where(t % 2 < 0.2, sound, 0) if quiet else sound, sample_rate)
     whole = soundfile.read(path, dtype="float32")[0]
-    for first in range(14 * sample_rate, len(whole) - sample_rate // 2, 997):
+    for first in range(10 * sample_rate, len(whole) - sample_rate // 2, 997):
         clip = read_clip(path, start_time=first / sample_rate, duration=0.2, sample_rate=sample_rate)
         np.testing.assert_allclose(clip, whole[first : first + len(clip)], atol=1e-3)
 

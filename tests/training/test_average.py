@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 import torch
-from fastai.callback.core import Callback
+from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.tracker import SaveModelCallback
 from fastai.learner import load_model
 
@@ -188,13 +188,20 @@ def test_lr_find_that_is_stopped_leaves_all_as_it_was(tiny_birds, tiny_recipe, k
     assert all(torch.equal(wanted[name], t) for name, t in learn.model.state_dict().items())
 
 
-def test_other_callbacks_save_what_was_validated(tiny_birds, tiny_recipe, tmp_path):
+@pytest.mark.parametrize("ends", ["whole", "cancelled"])
+def test_other_callbacks_save_what_was_validated(tiny_birds, tiny_recipe, tmp_path, ends):
     learn = bird_learner(bird_dls(tiny_birds, tiny_recipe.with_(ema=0.7, epochs=4), device="cpu"), path=tmp_path)
-    learn.fit_recipe(run=tmp_path / "run", cbs=SaveModelCallback(monitor="roc_auc"))
-    best = max(row[learn.recorder.metric_names.index("roc_auc") - 1] for row in learn.recorder.values)
-    assert learn.scores()["roc_auc"] == pytest.approx(best, abs=1e-6)  # with which fastai ends
+
+    class Cut(Callback):
+        def before_batch(self):
+            if ends == "cancelled" and self.training and (self.epoch, self.iter) == (3, 1):
+                raise CancelFitException
+
+    learn.fit_recipe(run=tmp_path / "run", cbs=[SaveModelCallback(monitor="valid_loss"), Cut()])
+    best = min(row[learn.recorder.metric_names.index("valid_loss") - 1] for row in learn.recorder.values)
+    assert learn.scores()["valid_loss"] == pytest.approx(best, abs=1e-6)  # with which fastai ends
     learn.load("model")
-    assert learn.scores()["roc_auc"] == pytest.approx(best, abs=1e-6)
+    assert learn.scores()["valid_loss"] == pytest.approx(best, abs=1e-6)
 
 
 def test_contradictions_are_refused(tiny_recipe):

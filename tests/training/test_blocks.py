@@ -182,6 +182,8 @@ def test_a_number_of_workers_below_0(tiny_birds, tiny_recipe):
 def test_a_gpu_that_is_not_there_is_said_so(tiny_birds, tiny_recipe):
     with pytest.raises(BirdfastError, match="device='cuda': PyTorch finds no GPU here"):
         bird_dls(tiny_birds, tiny_recipe, device="cuda")
+    with pytest.raises(BirdfastError, match="device='gpu' is none of PyTorch's: give 'cpu' or 'cuda'"):
+        bird_dls(tiny_birds, tiny_recipe, device="gpu")
 
 
 def test_a_wrong_backbone_fails_before_the_data_are_read(tiny_recipe):

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -328,7 +329,7 @@ def test_the_weights_of_the_best_epoch_or_of_the_last(tiny_birds, tiny_recipe, t
         learn.load_epoch("best", tmp_path)
 
 
-def test_a_run_does_not_validate_on_what_it_trained_on(tiny_birds, tiny_recipe, tmp_path):
+def test_a_run_does_not_validate_on_what_it_trained_on(tiny_birds, tiny_recipe, tmp_path, monkeypatch):
     files = sorted(tiny_birds.rglob("*.wav"))
     table = pd.DataFrame({"path": map(str, files), "label": [file.parent.name for file in files]})
     learner(table, tiny_recipe).fit_recipe(run=tmp_path)
@@ -337,7 +338,13 @@ def test_a_run_does_not_validate_on_what_it_trained_on(tiny_birds, tiny_recipe, 
         BirdfastError, match=r"trained on \d+ of the recordings that validate now, the first .*wav: the data"
     ):
         learner(table[1:], tiny_recipe).fit_recipe(3, run=tmp_path, resume=True)
+    monkeypatch.chdir(tmp_path)  # of a table, which has no folder of its own
+    with pytest.raises(BirdfastError, match="of the recordings that validate now"):
+        learner(table[1:], tiny_recipe).fit_recipe(3, run=tmp_path, resume=True)
     assert kept == {name: (tmp_path / name).read_bytes() for name in kept}
+    table["path"] = [shutil.copy(path, tmp_path / f"{i}.wav") for i, path in enumerate(table["path"])]
+    with pytest.raises(BirdfastError, match="none of the recordings of the run .* is among these"):
+        learner(table, tiny_recipe).fit_recipe(3, run=tmp_path, resume=True)
 
 
 @pytest.mark.parametrize(("epochs", "said"), [(0, "epochs must be above 0"), (1.5, "epochs must be int, not 1.5")])
