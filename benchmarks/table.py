@@ -160,6 +160,7 @@ def ladder_rows(name: str) -> pd.DataFrame | None:
     rows = pd.read_csv(path).fillna({"adds": "", "over": ""})
     last = rows.groupby("rung")[["recipe", "source"]].transform("last")
     rows = rows[(last == rows[["recipe", "source"]]).all(axis=1) & rows["rung"].isin(KNOWN)]
+    rows["adds"] = rows["rung"].map({name: rung.adds for name, rung in KNOWN.items()})
     order = {rung: place for place, rung in enumerate(KNOWN)}
     return rows.sort_values("rung", key=lambda names: names.map(order), kind="stable")
 

@@ -113,7 +113,9 @@ def _pickle_of(source: Path) -> Path:
     if path.suffix != ".pkl":
         raise BirdfastError(f"{source} carries no learner: a .pkl is made from the folder of a run, which has {PICKLE}")
     if not path.is_file():
-        raise BirdfastError(f"no pickle at {path}: train to the end first, which writes {PICKLE} and {BUNDLE}")
+        raise BirdfastError(
+            f"no pickle at {path}: a run writes {PICKLE} and {BUNDLE} at its end, a fold the bundle alone (for .onnx and .xml)"
+        )
     return path
 
 

@@ -71,7 +71,8 @@ def find_columns(columns: Columns, there: Sequence[str], table: str) -> dict[str
         if match is None and role in ("file", "label"):
             listed = ", ".join(map(str, there))
             raise BirdfastError(
-                f"{table} has no column for the {role}: name it with {role}=...; its columns are {listed}"
+                f"{table} has no column for the {role}: name it with {role}=... (in bird_dls columns=dict({role}=...), "
+                f"at the shell --{role}); its columns are {listed}"
             )
         if match is not None:
             found[_TARGET.get(role, role)] = match

@@ -1,5 +1,6 @@
 """From a source of recordings to fastai DataLoaders."""
 
+from inspect import signature
 from numbers import Integral
 from pathlib import Path
 
@@ -9,11 +10,11 @@ import torch
 from fastai.data.core import DataLoaders
 from fastai.torch_core import default_device, num_distrib
 
-from birdfast.errors import BirdfastError
+from birdfast.errors import BirdfastError, unknown
 from birdfast.models.backbone import check_model
 from birdfast.models.defaults import backbone_lr
 from birdfast.notes import note
-from birdfast.recipe import epoch_steps, get_recipe, lr_too_low
+from birdfast.recipe import Recipe, epoch_steps, get_recipe, lr_too_low
 from birdfast.recordings.bad_files import BadFiles
 from birdfast.recordings.cache import check_place
 from birdfast.recordings.folds import leak_report
@@ -57,6 +58,7 @@ def bird_dls(
     `sides` (path to whether it validates) stands for the split of a run that goes on; what it does not name trains.
     The dls carry `recipe`, `source`, `clips`, `pools`, `leaks`, `n_files`, `bad_files` and, for distillation, `teacher`.
     """
+    _check_names(columns, knobs)
     recipe = get_recipe(recipe, **knobs)
     check_request(recipe, cache)
     check_pseudo(pseudo, recipe)
@@ -94,6 +96,17 @@ def bird_dls(
     dls.teacher, dls.leaks = teacher, leak_report(*_all_heard(recordings, is_valid, pseudo), group=recipe.group)
     _introduce(dls, recordings, is_valid)
     return dls
+
+
+def _check_names(columns, knobs):
+    "What names columns goes into `columns`, and nothing else does"
+    names = list(signature(read_source).parameters)[1:]
+    for name in columns or {}:
+        if name not in names:
+            raise unknown("name in columns", name, names)
+    for name in knobs:
+        if name in names and name not in Recipe.__dataclass_fields__:
+            raise BirdfastError(f"{name} is no knob of the recipe, it goes into columns: columns=dict({name}=...)")
 
 
 def check_request(recipe, cache=None):

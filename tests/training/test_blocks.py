@@ -171,6 +171,15 @@ def test_unknown_recordists_are_said(tiny_birds, tiny_table, tiny_recipe, capsys
     assert " by 5 recordists; device" in said and "the split does not leak" in said
 
 
+def test_names_of_columns_have_their_place(tiny_birds, tiny_recipe):
+    with pytest.raises(
+        BirdfastError, match=r"file is no knob of the recipe, it goes into columns: columns=dict\(file=...\)"
+    ):
+        bird_dls(tiny_birds, tiny_recipe, file="name")
+    with pytest.raises(BirdfastError, match="unknown name in columns 'auther': did you mean 'author'"):
+        bird_dls(tiny_birds, tiny_recipe, columns={"auther": "x"})
+
+
 def test_a_number_of_workers_below_0(tiny_birds, tiny_recipe):
     with pytest.raises(BirdfastError, match="num_workers=-1: give 0"):
         bird_dls(tiny_birds, tiny_recipe, num_workers=-1)
