@@ -11,12 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from birdfast.commands.models import BUNDLE, find_bundle
+from birdfast.commands.models import find_bundle
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
-from birdfast.recordings.run_files import SPLIT
+from birdfast.recordings.run_files import BUNDLE, PICKLE, SPLIT
 
-PICKLE = "birds.pkl"  # in the folder of a run
 FORMATS = {
     ".safetensors": "a bundle, safe, loads without fastai",
     ".onnx": "ONNX Runtime",

@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from birdfast.errors import BirdfastError
-from birdfast.recordings.run_files import RECIPE
-
-BUNDLE = "birds.safetensors"  # in the folder of a run
+from birdfast.recordings.run_files import BUNDLE, RECIPE
 
 
 def find_bundle(model: str | Path) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from birdfast.commands.models import BUNDLE, find_bundle, find_predictor
+from birdfast.commands.models import find_bundle, find_predictor
 from birdfast.commands.view import ViewOptions, make_view, read_number
 from birdfast.errors import BirdfastError
 from birdfast.inference.postprocess import PostProcess
@@ -18,7 +18,7 @@ from birdfast.inference.submission import read_sample, submission_year
 from birdfast.inference.writers import check_place
 from birdfast.notes import note
 from birdfast.recordings.places import absolute, is_url, printable
-from birdfast.recordings.run_files import RECIPE
+from birdfast.recordings.run_files import BUNDLE, RECIPE
 
 MODELS = (".safetensors", ".onnx", ".xml", ".pkl")
 

@@ -22,11 +22,10 @@ from birdfast.errors import BirdfastError, unknown
 from birdfast.notes import note
 from birdfast.recipe import Recipe
 from birdfast.recordings.bad_files import BadFiles
-from birdfast.recordings.run_files import DATA, RECIPE, run_sides, split_by_file
+from birdfast.recordings.run_files import BUNDLE, DATA, PICKLE, RECIPE, whole_sides
 from birdfast.recordings.tables import read_source
 
-STATE = "state.json"
-BUNDLE, PICKLE, SUMMARY = "birds.safetensors", "birds.pkl", "summary.json"
+STATE, SUMMARY = "state.json", "summary.json"
 
 
 def train_run(
@@ -90,7 +89,7 @@ def train_run(
         bad_files = BadFiles(out / "bad_files.jsonl")
         if is_first:
             bad_files.forget()  # those of the run before it was stopped: files may be mended
-        sides = run_sides(out, found.root) if resume and split_by_file(out) else None
+        sides = whole_sides(out, found.root) if resume else None
         more = {"cache": cache, "cache_dir": cache_dir, "pseudo": pseudo, "sides": sides}
         dls = bird_dls(found, recipe, num_workers=num_workers, device=device, bad_files=bad_files, **more)
         dls.given = as_given(source, columns, pseudo)

@@ -16,7 +16,7 @@ from birdfast.commands.options import source_words
 from birdfast.errors import BirdfastError
 from birdfast.recipe import RECIPES, Recipe
 from birdfast.recordings.columns import read_csv
-from birdfast.recordings.run_files import RECIPE
+from birdfast.recordings.run_files import DATA, RECIPE
 
 BLIND_AUC = 0.6  # below, the ranking is hardly better than a coin's
 TINY = 50  # validation recordings below which a few more or less decide
@@ -147,7 +147,7 @@ def read_run(folder: Path) -> Run:
     if missing or history.empty:
         raise BirdfastError(f"{file} is no history: it lacks {', '.join(missing) or 'rows'}")
     recipe = Recipe.load(folder / RECIPE) if (folder / RECIPE).exists() else Recipe()
-    return Run(folder, history, recipe, _json(folder / "data.json"), _json(folder / "state.json"))
+    return Run(folder, history, recipe, _json(folder / DATA), _json(folder / "state.json"))
 
 
 def _json(file: Path) -> dict[str, Any]:

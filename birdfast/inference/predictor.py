@@ -177,8 +177,8 @@ class Predictor:
             Of the competition, which decides the form of the row_id; recognised by the sample unless given.
         dry_run
             Soundscapes to use when `folder` is empty, as it is on Kaggle while a notebook is saved; unless given, the
-            folder ``train_soundscapes`` or ``unlabeled_soundscapes`` beside it. A `folder` that does not exist counts
-            as empty, with a note, unless another of nearly its name lies beside.
+            folder ``train_soundscapes`` or ``unlabeled_soundscapes`` beside it. A ``test_soundscapes`` that
+            does not exist counts as empty, with a note; with `dry_run` any folder does.
         threshold
             Probability above which a class is called, where the form wants names or true and false (2021, 2022).
         step, average

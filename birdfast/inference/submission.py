@@ -93,7 +93,7 @@ def find_soundscapes(folder: str | Path, *, dry_run: str | Path | None = None) -
     Raises
     ------
     BirdfastError
-        If there are none there either, or `folder` does not exist and another beside it has nearly its name.
+        If there are none there either, or `folder` does not exist and is not Kaggle's, ``test_soundscapes``.
     """
     folder = Path(folder)
     found = _audio_in(folder)

@@ -22,12 +22,13 @@ from birdfast.notes import note
 from birdfast.recipe import Recipe, get_recipe
 from birdfast.recordings.folds import ALWAYS_TRAIN, assign_folds
 from birdfast.recordings.no_call import NO_CALL
+from birdfast.recordings.run_files import BUNDLE
 from birdfast.recordings.source import Source
 from birdfast.recordings.tables import read_source
 from birdfast.studies.deal import deal_soundscapes, dealt_sides, new_bad_files, training_rows
 from birdfast.studies.key import begin, digest, write_table
 
-BUNDLE, PREDICTIONS, TRUTH, SCORES = "birds.safetensors", "predictions.parquet", "truth.parquet", "scores.json"
+PREDICTIONS, TRUTH, SCORES = "predictions.parquet", "truth.parquet", "scores.json"
 _KEYS = ["fold", "recording"]
 
 

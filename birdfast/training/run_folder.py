@@ -7,14 +7,14 @@ import pandas as pd
 
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
-from birdfast.recordings.run_files import DATA, RECIPE, SPLIT, run_sides, split_by_file
+from birdfast.recordings.run_files import DATA, RECIPE, SPLIT, run_sides, whole_sides
 from birdfast.training.checkpoint import replace
 
 
 def check_sides(folder, dls):
     "Refuse to validate on what a run has trained on; says how many of its recordings are gone"
-    sides = run_sides(Path(folder), dls.source.root)
-    if sides is None or not split_by_file(Path(folder)):
+    sides = whole_sides(Path(folder), dls.source.root)
+    if sides is None:
         return
     clips = dls.clips.drop_duplicates("recording")
     if not clips["path"].isin(sides.keys()).any():
