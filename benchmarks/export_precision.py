@@ -22,10 +22,10 @@ from common import measure
 
 from birdfast import Predictor, load_bundle
 from birdfast.evaluation.metrics import roc_auc
-from birdfast.inference import engines
-from birdfast.inference.export import describe, save_ir, write_onnx, write_openvino
-from birdfast.inference.header import seal
-from birdfast.inference.parity import check_windows
+from birdfast.scoring import engine as engines
+from birdfast.scoring.export import describe, save_ir, write_onnx, write_openvino
+from birdfast.scoring.header import seal
+from birdfast.scoring.parity import check_windows
 
 BATCH = 16
 # Everything up to the first convolution is the spectrogram, which 8 bits would ruin.

@@ -19,8 +19,8 @@ from audio_set import sound, write
 from common import measure
 
 from birdfast import RECIPES, read_clip
-from birdfast.recordings.audio import read_headers
-from birdfast.recordings.cache import cache_waveforms
+from birdfast.audio.cache import cache_waveforms
+from birdfast.audio.read import read_headers
 from birdfast.training.cached import ReadLevels, ReadPcm, cache_spectrograms
 
 DURATION = 5.0

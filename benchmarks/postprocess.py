@@ -17,7 +17,7 @@ import pandas as pd
 from common import measure
 
 from birdfast import Predictor, cmap, roc_auc
-from birdfast.inference.postprocess import KERNEL, PostProcess
+from birdfast.prediction.postprocess import KERNEL, PostProcess
 
 SWITCHES = {
     "none": PostProcess(),

@@ -31,11 +31,11 @@ from common import measure
 from torch import nn
 
 from birdfast import Bundle, Predictor, load_bundle, read_clip, roc_auc
-from birdfast.inference.bundle import clone
-from birdfast.inference.engines import load_engine
-from birdfast.inference.export import write_onnx, write_openvino
-from birdfast.inference.torch_engine import fold_batch_norm
-from birdfast.memory import keep_batch_memory
+from birdfast.models.batch_memory import keep_batch_memory
+from birdfast.scoring.bundle import clone
+from birdfast.scoring.engine import load_engine
+from birdfast.scoring.engines.torch import fold_batch_norm
+from birdfast.scoring.export import write_onnx, write_openvino
 
 ENGINES = ["PyTorch", "ONNX Runtime", "OpenVINO"]
 BATCH = 32

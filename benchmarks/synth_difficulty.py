@@ -19,7 +19,7 @@ import torch
 from common import measure, train
 
 from birdfast import LogMel, get_recipe, read_clip, read_source, synth
-from birdfast.recordings.folds import assign_folds
+from birdfast.splits.folds import assign_folds
 
 MOST_BY_SPECTRUM = 0.25
 LEAST_BY_BASELINE, MOST_BY_BASELINE = 0.10, 0.60

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from fastai.callback.core import Callback, CancelFitException, CancelValidException
 
-from birdfast.memory import keep_batch_memory
+from birdfast.models.batch_memory import keep_batch_memory
 
 
 class Stopwatch(Callback):

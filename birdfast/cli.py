@@ -47,7 +47,7 @@ from birdfast.commands.predict_cli import predict
 from birdfast.commands.shell import INTERRUPTED, Commands, exported_line, listing, score_lines
 from birdfast.commands.ship_cli import budget, export
 from birdfast.errors import BirdfastError
-from birdfast.recipe import get_recipe
+from birdfast.recipe.recipe import get_recipe
 
 app = typer.Typer(
     cls=Commands,
@@ -95,7 +95,7 @@ def synth(
 
     Example: `birdfast synth data/birdclef --classes 50 --recordings 1000`
     """
-    from birdfast.recordings.synth import synth as make
+    from birdfast.synthetic.synth import synth as make
 
     options = {"n_classes": classes, "n_recordings": recordings, "tail": tail, "difficulty": difficulty, "year": year}
     folder = make(out, **options, seed=seed, progress=True)  # type: ignore[arg-type]

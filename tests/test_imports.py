@@ -12,47 +12,91 @@ import pytest
 import birdfast
 
 PACKAGE = Path(birdfast.__file__).parent
-# What each room may import of the others.
-MAY = {
-    "recipe_checks": {"recipe", "errors"},
-    "recipe": {"recipe_checks", "errors"},
-    "recordings": {"recipe", "errors", "notes"},
-    "spectrogram": {"recipe", "errors", "notes"},
-    "models": {"recipe", "errors", "notes", "spectrogram"},
-    "evaluation": {"recipe", "errors", "notes"},
-    "plots": {"errors", "evaluation", "spectrogram"},
-    "training": {"recipe", "errors", "notes", "memory", "recordings", "spectrogram", "models", "evaluation", "plots"},
-    "inference": {"recipe", "errors", "notes", "memory", "recordings", "spectrogram", "models"},
-    "studies": {"recipe", "errors", "notes", "recordings", "models", "evaluation", "plots", "training", "inference"},
-    "commands": {
-        "recipe",
-        "errors",
-        "notes",
-        "recordings",
-        "models",
-        "evaluation",
-        "plots",
-        "training",
-        "inference",
-        "studies",
-    },
-    "doctor": {"recipe", "errors", "notes", "recordings", "models", "evaluation", "commands"},
+# The rooms in the order of the data's way: a room imports those before it, never one after.
+ROOMS = [
+    "errors", "notes", "recipe", "files", "audio", "synthetic", "sources", "splits", "spectrogram", "models", "evaluation",
+    "plots", "scoring", "prediction", "training", "studies", "doctor", "commands", "cli", "__main__",
+]  # fmt: skip
+APART = {
+    "training": {"scoring", "prediction"},  # what trains and what predicts do not know each other
+    "evaluation": {"audio", "sources", "splits", "spectrogram", "models"},  # tables in, figures out
+    "synthetic": {"recipe", "audio"},  # an invented data set knows no reader
 }
 
 
-def imported(path: Path) -> set[str]:
-    """Names of birdfast's rooms that a file imports."""
-    tree = ast.parse(path.read_text())
-    names = [a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names]
-    names += [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
-    return {name.split(".")[1] for name in names if name.startswith("birdfast.")}
+def modules() -> dict[str, Path]:
+    """Every module of the package by its name, `birdfast.` left out."""
+    names = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in PACKAGE.rglob("*.py")}
+    return {name.removesuffix(".__init__") if name != "__init__" else "": path for name, path in names.items()}
 
 
-@pytest.mark.parametrize("room", MAY)
-def test_imports_point_one_way(room):
-    files = sorted((PACKAGE / room).rglob("*.py")) or [PACKAGE / f"{room}.py"]
-    for file in files:
-        assert imported(file) <= MAY[room] | {room}, file
+def imports() -> dict[str, set[str]]:
+    """What each module imports of the package: at its top, in functions, and under TYPE_CHECKING."""
+    there = modules()
+
+    def of(path: Path) -> set[str]:
+        found = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                assert node.level == 0, f"{path}: a relative import"
+                found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+        names = {name.removeprefix("birdfast.") for name in found if name.startswith("birdfast.")}
+        return names & there.keys()
+
+    return {name: of(path) - {name} for name, path in there.items()}
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Strongly connected components of more than one module (Tarjan 1972)."""
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found = []
+
+    def visit(node: str) -> None:
+        index[node] = low[node] = len(index)
+        stack.append(node)
+        for other in sorted(graph[node]):
+            if other not in index:
+                visit(other)
+                low[node] = min(low[node], low[other])
+            elif other in stack:
+                low[node] = min(low[node], index[other])
+        if low[node] == index[node]:
+            at = stack.index(node)
+            if len(stack) - at > 1:
+                found.append(sorted(stack[at:]))
+            del stack[at:]
+
+    for node in graph:
+        if node not in index:
+            visit(node)
+    return found
+
+
+def test_circles_are_seen():
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": set(), "e": {"f"}, "f": {"e"}}
+    assert circles(graph) == [["a", "b", "c"], ["e", "f"]]
+
+
+def test_no_imports_go_in_circles():
+    assert circles(imports()) == []
+
+
+def test_rooms_import_only_those_before():
+    for name, others in imports().items():
+        room = name.split(".")[0]
+        if room == "":
+            continue
+        before = {"", *ROOMS[: ROOMS.index(room) + 1]} - APART.get(room, set())
+        wrong = {other for other in others if other.split(".")[0] not in before}
+        assert not wrong, f"{name} imports {sorted(wrong)}"
+
+
+def test_every_room_has_its_place():
+    assert {name.split(".")[0] for name in modules()} - {""} == set(ROOMS)
 
 
 def loads(code: str) -> set[str]:
@@ -68,13 +112,10 @@ def loads(code: str) -> set[str]:
     [
         ("import birdfast; birdfast.RECIPES", {"torch", "fastai", "pandas", "matplotlib"}),
         ("import birdfast.cli", {"torch", "fastai", "timm", "matplotlib"}),
-        (
-            "import birdfast.recordings.tables, birdfast.recordings.folds, birdfast.recordings.audio",
-            {"torch", "fastai"},
-        ),
-        ("import birdfast.evaluation.report, birdfast.plots, birdfast.evaluation.gains", {"torch", "fastai"}),
+        ("import birdfast.sources.read, birdfast.splits.folds, birdfast.audio.read", {"torch", "fastai"}),
+        ("import birdfast.evaluation.report, birdfast.plots.plots, birdfast.evaluation.gains", {"torch", "fastai"}),
         ("import birdfast.studies.ladder", {"torch", "fastai"}),
-        ("import birdfast.inference.predictor, birdfast.inference.bundle", {"fastai"}),
+        ("import birdfast.prediction.predictor, birdfast.scoring.bundle", {"fastai"}),
         ("import birdfast.spectrogram.logmel, birdfast.models", {"fastai"}),
         ("import birdfast.studies.folds", {"fastai", "timm"}),
     ],

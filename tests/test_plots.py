@@ -13,10 +13,10 @@ import pytest
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from birdfast import plots
 from birdfast.errors import BirdfastError
 from birdfast.evaluation.calibration import reliability
 from birdfast.evaluation.report import per_class_table, worst_pairs
+from birdfast.plots.plots import plots
 
 NAMES = [f"species{i:03d}" for i in range(206)]
 
@@ -221,7 +221,7 @@ def test_per_class_names_the_one_that_falls_short():
 
 
 def test_importing_plots_loads_neither_matplotlib_nor_torch():
-    code = "import sys, birdfast.plots; print([m for m in ('matplotlib', 'torch', 'fastai') if m in sys.modules])"
+    code = "import sys, birdfast.plots.plots; print([m for m in ('matplotlib', 'torch', 'fastai') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -240,7 +240,7 @@ def test_reliability_has_a_line_for_each_table():
 
 
 def test_a_ladder_is_drawn_by_verdict():
-    from birdfast.plots import plot_ladder
+    from birdfast.plots.plots import plot_ladder
 
     table = pd.DataFrame(
         {

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from birdfast.errors import BirdfastError
-from birdfast.recipe import FEW_STEPS, RECIPES, Recipe, epoch_steps, get_recipe
+from birdfast.recipe.recipe import FEW_STEPS, RECIPES, Recipe, epoch_steps, get_recipe
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from birdfast.audio.cache import CACHE_ROOT, CACHES, cache_waveforms, check_place
+from birdfast.audio.read import read_headers
+from birdfast.audio.store import Store
 from birdfast.errors import BirdfastError, unknown
-from birdfast.recipe import Recipe
-from birdfast.recordings.audio import read_headers
-from birdfast.recordings.cache import CACHE_ROOT, CACHES, cache_waveforms, check_place
-from birdfast.recordings.store import Store
-from birdfast.recordings.tables import read_source
+from birdfast.recipe.recipe import Recipe
+from birdfast.sources.read import read_source
 
 
 def make_cache(
@@ -28,7 +28,7 @@ def make_cache(
     Parameters
     ----------
     source, columns
-        What :func:`~birdfast.recordings.tables.read_source` takes.
+        What :func:`~birdfast.sources.read.read_source` takes.
     kind
         "waveform": training gives the same as from the files; "spectrogram": faster still, and an approximation.
 

@@ -22,14 +22,14 @@ from birdfast.evaluation import metrics
 from birdfast.evaluation.calibration import Calibration, calibration_error, reliability
 from birdfast.evaluation.levels import level_table
 from birdfast.evaluation.report import average_by, per_class_table
-from birdfast.inference.bundle import Bundle
-from birdfast.inference.ensemble import each_model
-from birdfast.inference.postprocess import PostProcess
-from birdfast.inference.predictor import Predictor
 from birdfast.notes import note
-from birdfast.recipe import Recipe
-from birdfast.recordings.folds import split
-from birdfast.recordings.tables import Source, read_source
+from birdfast.prediction.ensemble import each_model
+from birdfast.prediction.postprocess import PostProcess
+from birdfast.prediction.predictor import Predictor
+from birdfast.recipe.recipe import Recipe
+from birdfast.scoring.bundle import Bundle
+from birdfast.sources.read import Source, read_source
+from birdfast.splits.folds import split
 from birdfast.studies.windows import Sides, window_scores
 
 BATCH = 16  # windows a pass of the model
@@ -88,7 +88,7 @@ class Evaluation:
     def write(self, out: str | Path) -> Path:
         """index.html, the tables and plots that it shows, and summary.json, into a folder, in place of earlier ones."""
         from birdfast.commands.page import PLOTS, write_page
-        from birdfast.plots import plot_reliability
+        from birdfast.plots.plots import plot_reliability
 
         check_out(out)
         folder = Path(out)
@@ -138,7 +138,7 @@ def evaluate(
     ----------
     model
         A bundle or its path, the folder of a run, or a csv: a submission, or the scores of `birdfast predict`. Several
-        models are an ensemble, by `blend` and `weights` as of :class:`~birdfast.inference.ensemble.Ensemble`, or that
+        models are an ensemble, by `blend` and `weights` as of :class:`~birdfast.prediction.ensemble.Ensemble`, or that
         itself.
     source
         A solution.csv; a BirdCLEF folder, of which the test soundscapes are scored where it has a solution.csv, else
@@ -152,7 +152,7 @@ def evaluate(
         was scored says how many of them were trained on, by what the runs or studies wrote beside the models, else by
         their recipes.
     post
-        As for :meth:`~birdfast.inference.predictor.Predictor.predict`; nothing for a csv.
+        As for :meth:`~birdfast.prediction.predictor.Predictor.predict`; nothing for a csv.
 
     Raises
     ------

@@ -14,7 +14,7 @@ import pandas as pd
 from birdfast.commands.models import find_bundle
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
-from birdfast.recordings.run_files import BUNDLE, PICKLE, SPLIT
+from birdfast.splits.run_files import BUNDLE, PICKLE, SPLIT
 
 FORMATS = {
     ".safetensors": "a bundle, safe, loads without fastai",
@@ -63,12 +63,12 @@ def export(
         return str(_copy(_pickle_of(sources[0]), out))
     if out.suffix == ".safetensors" and sources[0].suffix != ".pkl":
         return str(_copy(find_bundle(sources[0]), out))
-    from birdfast.inference.bundle import save_bundle
+    from birdfast.scoring.bundle import save_bundle
 
     model = _model_of(sources[0])
     if out.suffix == ".safetensors":
         return str(save_bundle(model, out))
-    from birdfast.inference.export import export_model
+    from birdfast.scoring.export import export_model
 
     return str(export_model(model, out, recordings=list(recordings) or validation_recordings(sources)))
 
@@ -79,10 +79,10 @@ def _together(sources: list[Path], out: Path, recordings: Sequence[str | Path], 
         raise BirdfastError(f"{out} holds one learner: write several models to one .safetensors, .onnx or .xml")
     models = [_model_of(source) for source in sources]
     if out.suffix == ".safetensors":
-        from birdfast.inference.bundle_ensemble import save_ensemble
+        from birdfast.scoring.bundle_ensemble import save_ensemble
 
         return str(save_ensemble(models, out, weights=weights))
-    from birdfast.inference.export import export_model
+    from birdfast.scoring.export import export_model
 
     known = list(recordings) or validation_recordings(sources)
     return str(export_model(models, out, recordings=known, weights=weights))
@@ -90,7 +90,7 @@ def _together(sources: list[Path], out: Path, recordings: Sequence[str | Path], 
 
 def validation_recordings(sources: Sequence[Path]) -> list[str] | None:
     """Those of the first run, if any, whose recordings are still where they were: by the split.csv beside its bundle."""
-    from birdfast.inference.export import existing
+    from birdfast.scoring.export import existing
 
     for source in sources:
         split = (source if source.is_dir() else source.parent) / SPLIT
@@ -120,8 +120,8 @@ def _pickle_of(source: Path) -> Path:
 
 def _copy(path: Path, out: Path) -> Path:
     """A copy put in place whole; `path` is checked to be what it says first if it is a bundle."""
-    from birdfast.inference.export import as_shippable
-    from birdfast.inference.writers import replacing
+    from birdfast.files.writing import replacing
+    from birdfast.scoring.export import as_shippable
 
     if path.suffix != ".pkl":
         as_shippable(path)

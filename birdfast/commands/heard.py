@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from birdfast.audio.read import read_headers
 from birdfast.commands.models import find_bundle
 from birdfast.errors import BirdfastError
-from birdfast.inference.ensemble_engine import EnsembleEngine
-from birdfast.recipe import Recipe
-from birdfast.recordings.audio import read_headers
-from birdfast.recordings.folds import assign_folds
-from birdfast.recordings.labelled import held_out_soundscapes, inside_files, of_soundscapes
-from birdfast.recordings.run_files import run_sides
-from birdfast.recordings.source import Source
+from birdfast.recipe.recipe import Recipe
+from birdfast.scoring.engines.ensemble import EnsembleEngine
+from birdfast.sources.source import Source
+from birdfast.splits.folds import assign_folds
+from birdfast.splits.run_files import run_sides
+from birdfast.splits.sides import held_out_soundscapes, inside_files, of_soundscapes
 from birdfast.studies.deal import training_rows
 from birdfast.studies.windows import Truth
 

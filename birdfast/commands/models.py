@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from birdfast.errors import BirdfastError
-from birdfast.recordings.run_files import BUNDLE, RECIPE
+from birdfast.splits.run_files import BUNDLE, RECIPE
 
 
 def find_bundle(model: str | Path) -> Path:
@@ -40,7 +40,7 @@ def _remedy(folder: Path) -> str:
 
 def find_predictor(models: Any, **options: Any) -> Any:
     """The predictor of a bundle, its path or the folder of a run, the ensemble of several or of an Ensemble."""
-    from birdfast.inference.ensemble import each_model, load_predictor
+    from birdfast.prediction.ensemble import each_model, load_predictor
 
     found = [find_bundle(model) if isinstance(model, (str, Path)) else model for model in each_model(models)]
     return load_predictor(found, **options)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from birdfast.errors import BirdfastError
-from birdfast.recipe import Recipe, changed_knobs, get_recipe
-from birdfast.recordings.run_files import RECIPE
+from birdfast.recipe.recipe import Recipe, changed_knobs, get_recipe
+from birdfast.splits.run_files import RECIPE
 
 
 def read_knobs(options: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def read_lr(text: str | None) -> float | str | None:
 def read_columns(
     file: str | None, label: str | None, author: str | None, fold: str | None, audio_root: str | None
 ) -> dict[str, str]:
-    """What :func:`~birdfast.recordings.tables.read_source` is told about a csv: only what was given."""
+    """What :func:`~birdfast.sources.read.read_source` is told about a csv: only what was given."""
     options = {"file": file, "label": label, "author": author, "fold": fold, "audio_root": audio_root}
     return {name: value for name, value in options.items() if value is not None}
 
@@ -57,7 +57,7 @@ def read_cache(cache: str | None, cache_dir: Path | None) -> dict[str, str]:
         raise BirdfastError(f"--cache-dir {cache_dir} is the folder of a cache: add --cache waveform, or leave it out")
     if cache is None:
         return {}
-    from birdfast.recordings.cache import CACHE_ROOT
+    from birdfast.audio.cache import CACHE_ROOT
 
     return {"cache": cache, "cache_dir": str(cache_dir or CACHE_ROOT)}
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from birdfast.audio.read import MP3_RATES, AudioError, read_clip
 from birdfast.commands.shell import NAMES, REMARKS
 from birdfast.evaluation import html
 from birdfast.evaluation.levels import JUDGED
 from birdfast.evaluation.report import worst_errors
-from birdfast.inference.writers import replacing
-from birdfast.recordings.audio import MP3_RATES, AudioError, read_clip
+from birdfast.files.writing import replacing
 
 if TYPE_CHECKING:
     from birdfast.commands.evaluate import Evaluation
@@ -126,7 +126,7 @@ def _player(sound: np.ndarray, rate: int) -> tuple[bytes, str]:
 def _image(sound: np.ndarray, rate: int) -> bytes:
     import matplotlib.pyplot as plt
 
-    from birdfast.plots import plot_sound
+    from birdfast.plots.plots import plot_sound
 
     figure, ax = plt.subplots(figsize=(4.2, 2.0), layout="constrained")
     plot_sound(sound, sample_rate=rate, ax=ax)

@@ -1,4 +1,4 @@
-"""What is typed about post-processing, as a :class:`~birdfast.inference.postprocess.PostProcess`."""
+"""What is typed about post-processing, as a :class:`~birdfast.prediction.postprocess.PostProcess`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from birdfast.errors import BirdfastError
-from birdfast.inference.postprocess import KERNEL, PostProcess, read_groups
+from birdfast.prediction.postprocess import KERNEL, PostProcess, read_groups
 
 
 def read_post(

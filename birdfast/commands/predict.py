@@ -13,12 +13,12 @@ import pandas as pd
 from birdfast.commands.models import find_bundle, find_predictor
 from birdfast.commands.view import ViewOptions, make_view, read_number
 from birdfast.errors import BirdfastError
-from birdfast.inference.postprocess import PostProcess
-from birdfast.inference.submission import read_sample, submission_year
-from birdfast.inference.writers import check_place
+from birdfast.files.places import absolute, is_url, printable
+from birdfast.files.writing import check_place
 from birdfast.notes import note
-from birdfast.recordings.places import absolute, is_url, printable
-from birdfast.recordings.run_files import BUNDLE, RECIPE
+from birdfast.prediction.postprocess import PostProcess
+from birdfast.prediction.submission import read_sample, submission_year
+from birdfast.splits.run_files import BUNDLE, RECIPE
 
 MODELS = (".safetensors", ".onnx", ".xml", ".pkl")
 
@@ -38,7 +38,7 @@ class PredictOptions:
 
     @property
     def of_ensemble(self) -> dict[str, Any]:
-        """For :func:`~birdfast.inference.ensemble.load_predictor`."""
+        """For :func:`~birdfast.prediction.ensemble.load_predictor`."""
         return {"blend": self.blend, "weights": self.weights}
 
 
@@ -84,7 +84,7 @@ def predict(
     models
         A bundle or the folder of a run; several are an ensemble.
     out
-        A folder, which holds the store and the `formats` of :mod:`birdfast.inference.outputs`; or a ``.csv``.
+        A folder, which holds the store and the `formats` of :mod:`birdfast.prediction.outputs.view`; or a ``.csv``.
     submission
         A sample submission: the csv `out` gets its rows and columns; the recordings are one folder.
     """
@@ -140,7 +140,7 @@ def _folder(
     how: PredictOptions,
     options: ViewOptions,
 ) -> str:
-    from birdfast.inference.outputs import check_outputs, write_outputs
+    from birdfast.prediction.outputs.view import check_outputs, write_outputs
 
     check_outputs(formats, context)
     if set(formats) == {"csv"} and options.finds_events:
@@ -162,8 +162,8 @@ def _one_csv(
     models: list[Path], paths: Sequence[str | Path], out: str, how: PredictOptions, options: ViewOptions
 ) -> str:
     """Through a store that is thrown away, so that memory stays bounded here too."""
-    from birdfast.inference.jobs import find_recordings
-    from birdfast.inference.writers import appending
+    from birdfast.files.writing import appending
+    from birdfast.prediction.jobs import find_recordings
 
     view, _ = make_view(options, models, how.step)
     if how.blend == "rank":
@@ -184,7 +184,7 @@ def _one_csv(
 
 def _ranked_csv(models: list[Path], paths: Sequence[str | Path], out: str, how: PredictOptions, view: Any) -> str:
     """In memory: ranks compare all windows."""
-    from birdfast.inference.writers import write_csv
+    from birdfast.files.writing import write_csv
 
     if how.engine != "local":
         raise BirdfastError(
@@ -199,7 +199,7 @@ def _ranked_csv(models: list[Path], paths: Sequence[str | Path], out: str, how: 
 
 
 def _job(out: str, models: list[Path], paths: Sequence[str | Path], how: PredictOptions) -> Any:
-    from birdfast.inference.run import predict_into
+    from birdfast.prediction.run import predict_into
 
     return predict_into(
         out,

@@ -17,13 +17,13 @@ import numpy as np
 import pandas as pd
 
 from birdfast import __version__
+from birdfast.audio.bad_files import BadFiles
 from birdfast.commands.tables import save_plot, write_tables
 from birdfast.errors import BirdfastError, unknown
 from birdfast.notes import note
-from birdfast.recipe import Recipe
-from birdfast.recordings.bad_files import BadFiles
-from birdfast.recordings.run_files import BUNDLE, DATA, PICKLE, RECIPE, whole_sides
-from birdfast.recordings.tables import read_source
+from birdfast.recipe.recipe import Recipe
+from birdfast.sources.read import read_source
+from birdfast.splits.run_files import BUNDLE, DATA, PICKLE, RECIPE, whole_sides
 
 STATE, SUMMARY = "state.json", "summary.json"
 
@@ -51,7 +51,7 @@ def train_run(
     Parameters
     ----------
     source, columns
-        What :func:`~birdfast.recordings.tables.read_source` takes.
+        What :func:`~birdfast.sources.read.read_source` takes.
     recipe
         With `resume`, the run's own: :func:`birdfast.commands.options.resumed_recipe`.
     resume
@@ -150,8 +150,8 @@ def train_counts(dls: Any) -> pd.Series:
 def write_results(learn: Any, out: Path, *, export: str, seconds: float) -> dict[str, Any]:
     """Both exports, the tables, the plots and the summary of a learner that was trained into `out`."""
     from birdfast.evaluation import metrics
-    from birdfast.inference.bundle import as_bundle, save_bundle
-    from birdfast.plots import plot_class_counts
+    from birdfast.plots.plots import plot_class_counts
+    from birdfast.scoring.bundle import as_bundle, save_bundle
 
     epoch = learn.load_epoch(export, out)
     counts = train_counts(learn.dls)
@@ -186,7 +186,7 @@ def _fit_calibration(targets: np.ndarray, probabilities: np.ndarray, classes: li
 
 
 def _write_history(out: Path) -> None:
-    from birdfast.plots import plot_history
+    from birdfast.plots.plots import plot_history
 
     if (out / "history.csv").exists():
         save_plot(plot_history(pd.read_csv(out / "history.csv")), out / "history.png")

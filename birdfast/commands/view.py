@@ -11,8 +11,8 @@ import numpy as np
 
 from birdfast.errors import BirdfastError
 from birdfast.evaluation.calibration import TARGETS, Calibration, read_thresholds
-from birdfast.inference.species import choose
-from birdfast.recordings.columns import read_csv
+from birdfast.prediction.outputs.species import choose
+from birdfast.sources.columns import read_csv
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class ViewOptions:
 
 
 def make_view(options: ViewOptions, models: Sequence[Path], step: float | None) -> tuple[Any, Any]:
-    """The :class:`~birdfast.inference.outputs.View` meant, and the first model's recipe.
+    """The :class:`~birdfast.prediction.outputs.view.View` meant, and the first model's recipe.
 
     Raises
     ------
@@ -44,9 +44,9 @@ def make_view(options: ViewOptions, models: Sequence[Path], step: float | None) 
         For species, thresholds or a step that do not go with the model, a calibration that it does not carry, and
         options that contradict each other.
     """
-    from birdfast.inference.events import check_average
-    from birdfast.inference.outputs import View
-    from birdfast.inference.predictor import Predictor
+    from birdfast.prediction.outputs.events import check_average
+    from birdfast.prediction.outputs.view import View
+    from birdfast.prediction.predictor import Predictor
 
     if options.gap is not None and not options.merge:
         raise BirdfastError("--gap joins windows, and --no-merge keeps them apart: leave one of them out")

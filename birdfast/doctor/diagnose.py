@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from birdfast.audio.bad_files import BadFiles
 from birdfast.doctor.findings import Finding, Report
 from birdfast.doctor.run import Run, best, read_run
-from birdfast.recipe import lr_too_low
-from birdfast.recordings.bad_files import BadFiles
+from birdfast.recipe.recipe import lr_too_low
 
 OVERFIT = 0.1  # share by which the validation loss must rise above its lowest
 EARLY = 3  # epochs before which nothing is certain
@@ -177,8 +177,8 @@ def _check_silence(run: Run) -> Iterator[Finding]:
     recordings = run.folder / "split.csv"
     if not run.knows_nothing or not recordings.is_file():
         return
+    from birdfast.audio.read import read_headers
     from birdfast.doctor.sound import check_sound
-    from birdfast.recordings.audio import read_headers
 
     paths = pd.read_csv(recordings, dtype=str)["path"]
     headers = read_headers(paths.iloc[np.linspace(0, len(paths) - 1, min(100, len(paths))).round().astype(int)])

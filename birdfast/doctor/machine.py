@@ -7,7 +7,7 @@ from pathlib import Path
 
 from birdfast.doctor.findings import Finding
 from birdfast.errors import BirdfastError
-from birdfast.recipe import Recipe
+from birdfast.recipe.recipe import Recipe
 
 
 def check_machine(recipe: Recipe) -> Iterator[Finding]:

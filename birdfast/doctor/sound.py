@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from birdfast.audio.read import AudioError, open_audio, read_clip
 from birdfast.doctor.findings import Finding, Status, first_few
-from birdfast.recipe import Recipe
-from birdfast.recordings.audio import AudioError, open_audio, read_clip
+from birdfast.recipe.recipe import Recipe
 
 SILENT = 1e-4  # peak to peak of full scale: -80 dB
 CLIPPED_SAMPLE = 0.999
@@ -23,7 +23,7 @@ MOST = 0.5  # share of unusable files from which training is pointless
 
 
 def check_paths(headers: pd.DataFrame, recipe: Recipe) -> Finding:
-    """Do the files exist? `headers` are of :func:`~birdfast.recordings.audio.read_headers`, one row a recording."""
+    """Do the files exist? `headers` are of :func:`~birdfast.audio.read.read_headers`, one row a recording."""
     headers = headers.drop_duplicates("path")
     missing = [path for path in headers.loc[headers["error"].notna(), "path"] if not Path(path).exists()]
     if not missing:

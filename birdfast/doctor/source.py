@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from birdfast.audio.read import read_headers
 from birdfast.doctor.findings import Finding, Report, first_few
 from birdfast.doctor.machine import check_machine
 from birdfast.doctor.sound import check_paths, check_rates, check_readable, check_sound
 from birdfast.errors import BirdfastError
-from birdfast.recipe import Recipe, epoch_steps, get_recipe, lr_too_low
-from birdfast.recordings.audio import read_headers
-from birdfast.recordings.folds import LeakReport, leak_report, official_folds
-from birdfast.recordings.labelled import inside_files, of_soundscapes, split_both
-from birdfast.recordings.labels import REMEDY, check_labels
-from birdfast.recordings.no_call import with_no_call
-from birdfast.recordings.tables import Source, read_source
+from birdfast.recipe.recipe import Recipe, epoch_steps, get_recipe, lr_too_low
+from birdfast.sources.labels import REMEDY, check_labels
+from birdfast.sources.no_call import with_no_call
+from birdfast.sources.read import Source, read_source
+from birdfast.splits.folds import LeakReport, leak_report, official_folds
+from birdfast.splits.sides import inside_files, of_soundscapes, split_both
 
 UNEQUAL = 20  # largest class over the median from which weighted sampling is advised
 
@@ -38,7 +38,7 @@ def examine(
     Parameters
     ----------
     source, columns
-        What :func:`~birdfast.recordings.tables.read_source` takes.
+        What :func:`~birdfast.sources.read.read_source` takes.
     recipe
         The one to train with: it decides the front end, the split and the backbone.
     sample

@@ -18,7 +18,7 @@ from birdfast.errors import BirdfastError, unknown
 from birdfast.models.heads import SedHead, create_head
 from birdfast.models.quiet import timm
 from birdfast.models.weights import check_spectrogram, check_weights, load_weights
-from birdfast.recipe import Recipe
+from birdfast.recipe.recipe import Recipe
 
 _PACKAGED = ("tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2")
 

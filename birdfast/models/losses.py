@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from birdfast.recipe import Recipe
+from birdfast.recipe.recipe import Recipe
 
 _NEVER = -1e9  # the logit of a class that is left out of a softmax; finite, so that a row of them gives no NaN
 

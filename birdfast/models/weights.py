@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from birdfast.errors import BirdfastError
 from birdfast.models.quiet import timm
 from birdfast.notes import note
-from birdfast.recipe import SPECTROGRAM, Recipe, bundle_knobs
+from birdfast.recipe.recipe import SPECTROGRAM, Recipe, bundle_knobs
 
 PREFIXES = ("module.", "model.", "backbone.", "encoder.", "body.")
 INSIDE = ("state_dict", "model_state_dict", "model", "state_dict_ema", "model_ema")  # where a checkpoint keeps them

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from birdfast.recipe import Recipe
+from birdfast.recipe.recipe import Recipe
 from birdfast.spectrogram.mel import bands, mel_filterbank
 
 

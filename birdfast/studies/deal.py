@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from birdfast.recipe import Recipe
-from birdfast.recordings.bad_files import BadFiles
-from birdfast.recordings.folds import assign_folds
-from birdfast.recordings.labelled import folds_of_soundscapes, of_soundscapes, with_windows
-from birdfast.recordings.no_call import with_no_call
-from birdfast.recordings.source import Source
+from birdfast.audio.bad_files import BadFiles
+from birdfast.recipe.recipe import Recipe
+from birdfast.sources.no_call import with_no_call
+from birdfast.sources.source import Source
+from birdfast.splits.folds import assign_folds
+from birdfast.splits.sides import folds_of_soundscapes, of_soundscapes, with_windows
 from birdfast.studies.key import below, write_table
 
 DEALT = "dealt.parquet"
@@ -79,7 +79,7 @@ def dealt_sides(source: Source, recipe: Recipe, out: Path) -> dict[str, bool] | 
 
 
 def _write(source: Source, rows: pd.DataFrame, recipe: Recipe, place: Path) -> None:
-    from birdfast.training.clips import readable
+    from birdfast.splits.clips import readable
 
     there = readable(rows, recipe, new_bad_files(place.parent))
     table = pd.DataFrame({"path": below(source.root, there["path"]), "fold": deal(there, recipe)})

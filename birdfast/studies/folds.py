@@ -17,14 +17,14 @@ import pandas as pd
 from birdfast.errors import BirdfastError
 from birdfast.evaluation import metrics
 from birdfast.evaluation.blending import blend_weights
-from birdfast.inference.ensemble import Ensemble
 from birdfast.notes import note
-from birdfast.recipe import Recipe, get_recipe
-from birdfast.recordings.folds import ALWAYS_TRAIN, assign_folds
-from birdfast.recordings.no_call import NO_CALL
-from birdfast.recordings.run_files import BUNDLE
-from birdfast.recordings.source import Source
-from birdfast.recordings.tables import read_source
+from birdfast.prediction.ensemble import Ensemble
+from birdfast.recipe.recipe import Recipe, get_recipe
+from birdfast.sources.no_call import NO_CALL
+from birdfast.sources.read import read_source
+from birdfast.sources.source import Source
+from birdfast.splits.folds import ALWAYS_TRAIN, assign_folds
+from birdfast.splits.run_files import BUNDLE
 from birdfast.studies.deal import deal_soundscapes, dealt_sides, new_bad_files, training_rows
 from birdfast.studies.key import begin, digest, write_table
 
@@ -159,7 +159,7 @@ def train_folds(
     Parameters
     ----------
     source, columns
-        What :func:`~birdfast.recordings.tables.read_source` takes.
+        What :func:`~birdfast.sources.read.read_source` takes.
     recipe, knobs
         As for ``bird_dls``; the recipe's own `fold` does not matter.
     folds
@@ -238,7 +238,7 @@ def _as_numbers(folds: Any) -> list[int]:
 
 def _train(source: Source, recipe: Recipe, folder: Path, options: dict[str, Any]) -> None:
     """One fold: a run, its bundle, and what it says about the recordings that it has not heard."""
-    from birdfast.inference.bundle import save_bundle
+    from birdfast.scoring.bundle import save_bundle
     from birdfast.training.dataloaders import bird_dls
     from birdfast.training.learner import bird_learner
     from birdfast.training.progress import quiet_unless_watched

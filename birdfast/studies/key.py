@@ -11,10 +11,10 @@ from typing import Any
 import pandas as pd
 
 from birdfast.errors import BirdfastError
-from birdfast.inference.writers import replacing
-from birdfast.recipe import Recipe
-from birdfast.recordings.soundscapes import SOLUTION
-from birdfast.recordings.source import Source
+from birdfast.files.writing import replacing
+from birdfast.recipe.recipe import Recipe
+from birdfast.sources.soundscapes import SOLUTION
+from birdfast.sources.source import Source
 
 STUDY = "study.json"
 _ROWS = ("path", "primary_label", "secondary_labels", "author", "start_time", "end_time", "fold", "labels")

@@ -19,10 +19,10 @@ import pandas as pd
 from birdfast.errors import BirdfastError, unknown
 from birdfast.evaluation.gains import SCORES, ladder_markdown, ladder_table
 from birdfast.notes import note
-from birdfast.recipe import Recipe
-from birdfast.recordings.labelled import split_both
-from birdfast.recordings.source import Source
-from birdfast.recordings.tables import read_source
+from birdfast.recipe.recipe import Recipe
+from birdfast.sources.read import read_source
+from birdfast.sources.source import Source
+from birdfast.splits.sides import split_both
 from birdfast.studies.book import Book
 from birdfast.studies.deal import training_rows
 from birdfast.studies.key import digest_paths, digest_rows
@@ -68,7 +68,7 @@ class Ladder:
         """``table.csv``, ``ladder.md`` and ``ladder.png`` into the folder."""
         import matplotlib.pyplot as plt
 
-        from birdfast.plots import plot_ladder
+        from birdfast.plots.plots import plot_ladder
 
         self.table.to_csv(self.out / TABLE)
         (self.out / MARKDOWN).write_text(f"{self}\n")
@@ -103,7 +103,7 @@ def ladder(
     Parameters
     ----------
     source, columns
-        What :func:`~birdfast.recordings.tables.read_source` takes.
+        What :func:`~birdfast.sources.read.read_source` takes.
     rungs
         Names of :data:`~birdfast.studies.rungs.RUNGS`, in a list or a text with commas, or Rungs; those of `MAIN` unless given.
     seeds
@@ -182,7 +182,7 @@ def _train(book: Book, source: Source, recipe: Recipe, taught: set[str], options
 
 def train_and_score(source: Source, recipe: Recipe, *, keep: Path | None = None, **options: Any) -> dict[str, Any]:
     """One training, scored once, after its last epoch, and saved to `keep`; `options` go to ``bird_dls``."""
-    from birdfast.inference.bundle import save_bundle
+    from birdfast.scoring.bundle import save_bundle
     from birdfast.training.dataloaders import bird_dls
     from birdfast.training.learner import bird_learner
     from birdfast.training.progress import EpochTimer, NoValidation

@@ -16,17 +16,17 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from birdfast.audio.read import get_audio_files
 from birdfast.errors import BirdfastError
-from birdfast.inference.ensemble import Ensemble
-from birdfast.inference.run import NoneReadable, predict_into
 from birdfast.notes import note
-from birdfast.recipe import Recipe, get_recipe
-from birdfast.recordings.audio import get_audio_files
-from birdfast.recordings.folds import ALWAYS_TRAIN, assign_folds
-from birdfast.recordings.labelled import folds_of_soundscapes, soundscape_folds, soundscape_groups
-from birdfast.recordings.run_files import SPLIT, run_sides
-from birdfast.recordings.source import Source
-from birdfast.recordings.tables import read_source
+from birdfast.prediction.ensemble import Ensemble
+from birdfast.prediction.run import NoneReadable, predict_into
+from birdfast.recipe.recipe import Recipe, get_recipe
+from birdfast.sources.read import read_source
+from birdfast.sources.source import Source
+from birdfast.splits.folds import ALWAYS_TRAIN, assign_folds
+from birdfast.splits.run_files import SPLIT, run_sides
+from birdfast.splits.sides import folds_of_soundscapes, soundscape_folds, soundscape_groups
 from birdfast.studies.folds import Folds, train_folds, wanted_folds, with_all_folds
 from birdfast.studies.key import begin, below, digest_paths, write_table
 

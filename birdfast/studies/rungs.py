@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from birdfast.errors import BirdfastError, join_names, unknown
-from birdfast.recipe import BASELINE, Recipe, get_recipe
+from birdfast.recipe.recipe import BASELINE, Recipe, get_recipe
 
 
 @dataclass(frozen=True, kw_only=True)

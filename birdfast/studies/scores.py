@@ -11,12 +11,12 @@ import pandas as pd
 
 from birdfast.evaluation.metrics import PRESENT, accuracy, roc_auc
 from birdfast.evaluation.report import INDEX, rare_third
-from birdfast.recipe import Recipe
-from birdfast.recordings.columns import read_csv
-from birdfast.recordings.labelled import is_window
-from birdfast.recordings.no_call import NO_CALL
-from birdfast.recordings.soundscapes import SOLUTION
-from birdfast.recordings.source import Source
+from birdfast.recipe.recipe import Recipe
+from birdfast.sources.columns import read_csv
+from birdfast.sources.no_call import NO_CALL
+from birdfast.sources.soundscapes import SOLUTION
+from birdfast.sources.source import Source
+from birdfast.splits.sides import is_window
 from birdfast.studies.windows import Truth, window_scores
 
 
@@ -86,7 +86,7 @@ def soundscape_truth(source: Source, recipe: Recipe) -> Literal["test", "labelle
 
 
 def _test(learn: Any, source: Source) -> tuple[pd.DataFrame, pd.DataFrame]:
-    from birdfast.inference.predictor import Predictor
+    from birdfast.prediction.predictor import Predictor
 
     assert source.test is not None and source.sample_submission is not None and source.root is not None
     with TemporaryDirectory(prefix="birdfast-") as folder:
@@ -99,7 +99,7 @@ def _test(learn: Any, source: Source) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _labelled(learn: Any, source: Source) -> tuple[pd.DataFrame, pd.DataFrame]:
-    from birdfast.inference.predictor import Predictor
+    from birdfast.prediction.predictor import Predictor
 
     assert source.soundscapes is not None
     truth = Truth("labelled soundscapes", source.soundscapes.set_index(INDEX), complete=False)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from birdfast.recipe import Recipe
-from birdfast.recordings.source import Source
+from birdfast.recipe.recipe import Recipe
+from birdfast.sources.source import Source
 from birdfast.studies.key import below, write_table
 from birdfast.studies.pseudo import find_unlabelled, label_windows
 

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from birdfast.audio.read import window_starts
 from birdfast.errors import BirdfastError
 from birdfast.evaluation.report import INDEX, join_truth, joined_rows
-from birdfast.inference.jobs import find_recordings, read_durations
-from birdfast.inference.postprocess import PostProcess
 from birdfast.notes import note
-from birdfast.recordings.audio import window_starts
+from birdfast.prediction.jobs import find_recordings, read_durations
+from birdfast.prediction.postprocess import PostProcess
 
 
 class Sides(NamedTuple):

@@ -8,9 +8,9 @@ from fastai.torch_core import TensorCategory, TensorMultiCategory
 from fastai.vision.augment import RandTransform
 from fasttransform import Transform
 
+from birdfast.audio.read import AudioError, get_audio_files, read_clip, read_header, window_starts
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
-from birdfast.recordings.audio import AudioError, get_audio_files, read_clip, read_header, window_starts
 from birdfast.spectrogram import functional as F
 from birdfast.training.mixup import draw_lam, mix_targets, sent
 from birdfast.training.transforms import ORDER, AudioTensor, PcmTensor, needs, pcm_to_audio

@@ -5,7 +5,7 @@ from fastai.data.transforms import ColSplitter, EncodedMultiCategorize, MultiCat
 from fastcore.foundation import L
 
 from birdfast.errors import BirdfastError
-from birdfast.recordings.labels import sum_to, targets
+from birdfast.sources.labels import sum_to, targets
 from birdfast.spectrogram.logmel import LogMel
 from birdfast.training import show  # noqa: F401 - registers how fastai draws birdfast's types
 from birdfast.training.augment import wave_tfms

@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import torch
 
+from birdfast.audio.cache import CACHE_ROOT, CACHES, cache_waveforms, fill, from_pcm, to_pcm
+from birdfast.audio.read import AudioError, fit, read_clip
+from birdfast.audio.store import Store
 from birdfast.errors import BirdfastError, unknown
 from birdfast.notes import note
-from birdfast.recipe import STRIDE
-from birdfast.recordings.audio import AudioError, fit, read_clip
-from birdfast.recordings.cache import CACHE_ROOT, CACHES, cache_waveforms, fill, from_pcm, to_pcm
-from birdfast.recordings.store import Store
+from birdfast.recipe.recipe import STRIDE
 from birdfast.spectrogram.functional import mix_levelled
 from birdfast.spectrogram.logmel import LogMel
 from birdfast.training.augment import check_waveforms

@@ -13,8 +13,8 @@ from fastai.learner import load_model, save_model
 from fastai.torch_core import get_model, rank_distrib, set_seed
 
 from birdfast.errors import BirdfastError, unknown
-from birdfast.recipe import changed_knobs
-from birdfast.training.clips import check_bad_share
+from birdfast.recipe.recipe import changed_knobs
+from birdfast.splits.clips import check_bad_share
 
 BEST, EXPORTS = "best.pth", ("last", "best")
 

@@ -10,23 +10,23 @@ import torch
 from fastai.data.core import DataLoaders
 from fastai.torch_core import default_device, num_distrib
 
+from birdfast.audio.bad_files import BadFiles
+from birdfast.audio.cache import check_place
 from birdfast.errors import BirdfastError, unknown
 from birdfast.models.backbone import check_model
 from birdfast.models.defaults import backbone_lr
 from birdfast.notes import note
-from birdfast.recipe import Recipe, epoch_steps, get_recipe, lr_too_low
-from birdfast.recordings.bad_files import BadFiles
-from birdfast.recordings.cache import check_place
-from birdfast.recordings.folds import leak_report
-from birdfast.recordings.labelled import is_window, known_sides, site_of, split_both, with_windows
-from birdfast.recordings.labels import check_labels, sampling_weights
-from birdfast.recordings.no_call import with_no_call
-from birdfast.recordings.tables import read_source
+from birdfast.recipe.recipe import Recipe, epoch_steps, get_recipe, lr_too_low
+from birdfast.sources.labels import check_labels, sampling_weights
+from birdfast.sources.no_call import with_no_call
+from birdfast.sources.read import read_source
+from birdfast.splits.clips import clips_table, readable, windows_of
+from birdfast.splits.folds import leak_report
+from birdfast.splits.sides import is_window, known_sides, site_of, split_both, with_windows
 from birdfast.training import show  # noqa: F401 - registers how fastai draws birdfast's types
 from birdfast.training.augment import check_background, check_waveforms
 from birdfast.training.blocks import bird_block
 from birdfast.training.cached import cached_reader, check_cache, is_npy
-from birdfast.training.clips import clips_table, readable, windows_of
 from birdfast.training.distill import check_teacher, load_teacher
 from birdfast.training.loader import BirdDL
 from birdfast.training.pools import check_pseudo, labelled_pool, not_validated, pseudo_pool, read_pseudo
@@ -47,10 +47,10 @@ def bird_dls(
     sides=None,
     **knobs,
 ):
-    """DataLoaders for a folder, a csv, a table or a :class:`~birdfast.recordings.tables.Source`.
+    """DataLoaders for a folder, a csv, a table or a :class:`~birdfast.sources.read.Source`.
 
     `recipe` is a preset's name, a Recipe or a file of one; any knob can follow by name: ``bird_dls(folder, epochs=20)``.
-    `columns` goes to :func:`~birdfast.recordings.tables.read_source`, to name the columns of a csv.
+    `columns` goes to :func:`~birdfast.sources.read.read_source`, to name the columns of a csv.
     `cache="waveform"` decodes each recording once, into the folder `cache_dir` ("cache"), and cuts the clips from there;
     `cache="spectrogram"` keeps spectrograms, which is faster and an approximation (docs/speed.md).
     `pseudo` is a Parquet or table of soft labels (`path, start_time, end_time`, a column a class; relative paths begin at

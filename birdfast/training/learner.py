@@ -18,11 +18,12 @@ from fastai.torch_core import params, rank_distrib, to_detach
 from fastcore.foundation import L
 
 from birdfast.errors import BirdfastError
-from birdfast.memory import keep_batch_memory
 from birdfast.models.backbone import create_model, n_features
+from birdfast.models.batch_memory import keep_batch_memory
 from birdfast.models.defaults import backbone_lr, defaults_of, precision
 from birdfast.models.losses import create_loss
 from birdfast.notes import note
+from birdfast.splits.clips import windows_of
 from birdfast.training.augment import WaveMix
 from birdfast.training.average import AverageWeights
 from birdfast.training.checkpoint import (
@@ -39,7 +40,6 @@ from birdfast.training.checkpoint import (
     run_key,
     seed_draws,
 )
-from birdfast.training.clips import windows_of
 from birdfast.training.distill import create_distill
 from birdfast.training.gpu import FusedAdam, SmoothLoss, for_gpu, has_bf16
 from birdfast.training.metrics import bird_metrics, of_classes, per_recording

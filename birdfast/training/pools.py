@@ -12,10 +12,10 @@ from fasttransform import ItemTransform
 
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
-from birdfast.recordings.columns import absolute_paths
-from birdfast.recordings.labelled import is_window, site_of
-from birdfast.recordings.labels import confidence_weights, sum_at_most, sum_to
+from birdfast.sources.columns import absolute_paths
+from birdfast.sources.labels import confidence_weights, sum_at_most, sum_to
 from birdfast.spectrogram.functional import union
+from birdfast.splits.sides import is_window, site_of
 from birdfast.training.transforms import ORDER, Window
 
 INDEX = ["path", "start_time", "end_time"]

@@ -7,7 +7,7 @@ import pandas as pd
 
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
-from birdfast.recordings.run_files import DATA, RECIPE, SPLIT, run_sides, whole_sides
+from birdfast.splits.run_files import DATA, RECIPE, SPLIT, run_sides, whole_sides
 from birdfast.training.checkpoint import replace
 
 

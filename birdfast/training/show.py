@@ -23,7 +23,7 @@ def show_waveform(audio, ctx=None, title=None):
 
 def show_spectrogram(spectrogram, ctx=None, title=None):
     "Draw a spectrogram with the axes of the LogMel that made it"
-    from birdfast.plots import plot_spectrogram
+    from birdfast.plots.plots import plot_spectrogram
 
     logmel = spectrogram.logmel
     image = spectrogram.as_subclass(torch.Tensor).detach().cpu().float()

@@ -13,8 +13,8 @@ from fastai.torch_core import TensorBase
 from fastai.vision.augment import RandTransform
 from fasttransform import Transform
 
+from birdfast.audio.read import MP3_RATES, AudioError, fit, read_clip, read_header
 from birdfast.errors import BirdfastError
-from birdfast.recordings.audio import MP3_RATES, AudioError, fit, read_clip, read_header
 from birdfast.spectrogram.functional import mask_along, mix_levelled
 from birdfast.spectrogram.logmel import LogMel
 

@@ -43,7 +43,7 @@ def test_version_and_module_entry():
 
 def test_synth_passes_its_options_on(birdfast, monkeypatch, tmp_path):
     seen = {}
-    monkeypatch.setattr("birdfast.recordings.synth.synth", lambda out, **options: seen.update(options) or out)
+    monkeypatch.setattr("birdfast.synthetic.synth.synth", lambda out, **options: seen.update(options) or out)
     result = birdfast("synth", tmp_path / "data", "--classes", 2, "--recordings", 4, "--year", 2025, "--seed", 7)
     assert "4 recordings in the layout of 2025" in result.stdout
     wanted = {
@@ -112,7 +112,7 @@ def test_a_run_is_not_written_over_but_resumed(birdfast, tiny_birds, recipe_file
 
 
 def test_the_best_epoch_is_exported_when_asked(birdfast, tiny_birds, recipe_file, tmp_path, monkeypatch):
-    from birdfast.inference.bundle import load_bundle
+    from birdfast.scoring.bundle import load_bundle
     from birdfast.training.checkpoint import Checkpoints
 
     class Falls(Checkpoints):
@@ -149,7 +149,7 @@ def test_knobs_reach_the_recipe(birdfast, tiny_birds, recipe_file, tmp_path):
     run = tmp_path / "run"
     knobs = ["--set", "mixup_alpha=0", "--set", "pad=end", "--seed", 3, "--fold", 1, "--batch-size", 4, "--lr", "1e-3"]
     birdfast("train", tiny_birds, "-r", recipe_file, "--out", run, "--workers", 0, *knobs)
-    from birdfast.recipe import Recipe
+    from birdfast.recipe.recipe import Recipe
 
     recipe = Recipe.load(run / "recipe.toml")
     assert (recipe.mixup_alpha, recipe.pad, recipe.seed, recipe.fold) == (0, "end", 3, 1)
@@ -240,7 +240,7 @@ def test_predict_into_a_folder(birdfast, trained, tiny_birds, tmp_path):
 
 
 def test_training_fits_thresholds_that_predict_and_evaluate_use(birdfast, trained, tiny_birds, tmp_path):
-    from birdfast.inference.bundle import load_bundle
+    from birdfast.scoring.bundle import load_bundle
 
     stored = load_bundle(trained / "birds.safetensors").extra["calibration"]
     assert stored["method"] == "platt" and stored["thresholds"].keys() == {"f1", "precision"}

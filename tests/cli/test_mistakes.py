@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from birdfast.cli import app
 from birdfast.errors import BirdfastError
-from birdfast.inference.header import open_seal, seal
+from birdfast.scoring.header import open_seal, seal
 
 RATE = 8000
 
@@ -296,7 +296,7 @@ def test_debug_shows_the_traceback(monkeypatch):
 
 
 def test_faults_of_our_own_keep_their_traceback(monkeypatch):
-    monkeypatch.setattr("birdfast.recordings.synth.synth", lambda *a, **k: 1 / 0)
+    monkeypatch.setattr("birdfast.synthetic.synth.synth", lambda *a, **k: 1 / 0)
     assert isinstance(CliRunner().invoke(app, ["synth", "x"]).exception, ZeroDivisionError)
 
 
@@ -308,13 +308,13 @@ def test_ctrl_c_says_how_to_resume(birdfast, monkeypatch, tiny_birds, recipe_fil
     run = tmp_path / "my run"
     result = birdfast("train", tiny_birds, "-r", recipe_file, "--out", run, "--workers", 0, code=130)
     assert f"birdfast train {tiny_birds} --out '{run}' --resume" in result.stderr
-    monkeypatch.setattr("birdfast.recordings.synth.synth", stop)
+    monkeypatch.setattr("birdfast.synthetic.synth.synth", stop)
     assert "stopped" in birdfast("synth", tmp_path / "data", code=130).stderr
 
 
 def test_the_default_folder_of_a_run():
     from birdfast.commands.options import default_out
-    from birdfast.recipe import RECIPES
+    from birdfast.recipe.recipe import RECIPES
 
     assert (
         default_out("/data/birdclef-2026/", RECIPES["improved"]).as_posix().startswith("runs/birdclef-2026-improved-20")

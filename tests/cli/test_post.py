@@ -9,8 +9,8 @@ import pytest
 from birdfast.commands.evaluate import evaluate
 from birdfast.commands.post import read_post
 from birdfast.errors import BirdfastError
-from birdfast.inference.postprocess import KERNEL, PostProcess
-from birdfast.inference.predictor import Predictor
+from birdfast.prediction.postprocess import KERNEL, PostProcess
+from birdfast.prediction.predictor import Predictor
 
 
 def test_words_become_switches(tmp_path):

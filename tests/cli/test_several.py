@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from birdfast.inference.bundle import load_bundle, save_bundle
+from birdfast.scoring.bundle import load_bundle, save_bundle
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@ import pytest
 from birdfast.commands import budget as module
 from birdfast.commands.budget import Budget, budget
 from birdfast.errors import BirdfastError
-from birdfast.inference.bundle import Bundle, save_bundle
 from birdfast.models import create_model
+from birdfast.scoring.bundle import Bundle, save_bundle
 from birdfast.spectrogram.logmel import LogMel
 
 

@@ -29,8 +29,8 @@ def bundle(tiny_recipe, tmp_path_factory) -> Path:
     """An untrained model of three classes that hears 5 s."""
     import torch
 
-    from birdfast.inference.bundle import Bundle, save_bundle
     from birdfast.models import create_model
+    from birdfast.scoring.bundle import Bundle, save_bundle
     from birdfast.spectrogram.logmel import LogMel
 
     recipe = tiny_recipe.with_(duration=5.0)
@@ -138,8 +138,8 @@ def test_a_model_on_test_soundscapes_and_its_scores_as_csv(bundle, birdclef, tmp
 
 
 def test_bundles_and_ensembles_score_as_their_paths_do(bundle, birdclef):
-    from birdfast.inference.bundle import load_bundle
-    from birdfast.inference.ensemble import Ensemble
+    from birdfast.prediction.ensemble import Ensemble
+    from birdfast.scoring.bundle import load_bundle
 
     first, second = load_bundle(bundle), load_bundle(bundle)
     second.model.head[-1].weight.data *= -1
@@ -189,7 +189,7 @@ def sites(birdclef, rng) -> Path:
 
 
 def trained_with(bundle, place, **knobs) -> Path:
-    from birdfast.inference.bundle import Bundle, load_bundle, save_bundle
+    from birdfast.scoring.bundle import Bundle, load_bundle, save_bundle
 
     old = load_bundle(bundle)
     return save_bundle(Bundle(old.model, old.logmel, CLASSES, old.recipe.with_(**knobs)), place)
@@ -219,7 +219,7 @@ def test_soundscapes_that_a_model_trained_on_do_not_judge_it(bundle, sites, tmp_
 def test_what_a_run_wrote_is_believed_whatever_files_came_or_went(sites, bundle, tmp_path, tiny_recipe):
     """The split of the recipe is dealt anew from the files that are there; that of the run is not."""
     from birdfast.commands.heard import heard_soundscapes
-    from birdfast.recordings.tables import read_source
+    from birdfast.sources.read import read_source
 
     knobs, source = {"n_folds": 2, "fold": 0, "soundscape_mix": 0.5}, read_source(sites)
     files = sorted(set(source.soundscapes["path"]))
@@ -236,7 +236,7 @@ def test_what_a_run_wrote_is_believed_whatever_files_came_or_went(sites, bundle,
 def test_what_training_validates_is_what_evaluate_scores(sites, tiny_recipe, rng):
     """The split of the evaluation is that of ``bird_dls``."""
     from birdfast.commands.heard import heard_soundscapes
-    from birdfast.recordings.tables import read_source
+    from birdfast.sources.read import read_source
     from birdfast.training.dataloaders import bird_dls
 
     for label in CLASSES[:2]:
@@ -263,7 +263,7 @@ def test_labels_the_model_does_not_know_are_left_out_and_named(bundle, birdclef,
 
 
 def test_a_model_of_other_window_length_is_scored_around_the_middle(bundle, birdclef, tmp_path, tiny_recipe, capsys):
-    from birdfast.inference.bundle import Bundle, load_bundle, save_bundle
+    from birdfast.scoring.bundle import Bundle, load_bundle, save_bundle
 
     short = load_bundle(bundle)
     made = Bundle(short.model, short.logmel, CLASSES, short.recipe.with_(duration=10.0))
@@ -280,8 +280,8 @@ SWITCHES = {"none": {}, "smooth": {"smooth": (0.2, 0.6, 0.2)}, "file_top": {"fil
 @pytest.mark.parametrize("seconds", [3.0, 5.0, 10.0])
 def test_a_model_scores_as_its_submission_does(bundle, birdclef, tmp_path, rng, capsys, seconds, switch):
     """Also where the truth leaves out a window, and where a file ends within one or before it."""
-    from birdfast.inference.postprocess import PostProcess
-    from birdfast.inference.predictor import Predictor
+    from birdfast.prediction.postprocess import PostProcess
+    from birdfast.prediction.predictor import Predictor
 
     model = trained_with(bundle, tmp_path / "model.safetensors", duration=seconds)
     write(birdclef / "test_soundscapes" / f"{STEMS[0]}.ogg", 13, rng)
@@ -353,7 +353,7 @@ def test_a_fold_of_an_ensemble_is_held_out_by_all_members(bundle, folded, tmp_pa
 
 @pytest.mark.parametrize("suffix", [".onnx", ".xml"])
 def test_an_exported_ensemble_was_trained_as_all_its_members(bundle, folded, tmp_path, suffix):
-    from birdfast.inference.export import export_model
+    from birdfast.scoring.export import export_model
 
     pytest.importorskip("openvino" if suffix == ".xml" else "onnxruntime")
     models = [trained_with(bundle, tmp_path / f"{k}.safetensors", n_folds=2, fold=k) for k in (0, 1)]
@@ -405,7 +405,7 @@ def test_windows_of_annotated_recordings_have_the_species_of_all_annotations(bun
     assert result.rows["start_time"].tolist() == [0, 5, 10, 15]
     assert result.what.startswith("the 4 windows of 1 annotated recordings; all 5 annotations of")
     assert "1 labelled species that the model does not know are left out: dodo" in capsys.readouterr().err
-    from birdfast.inference.predictor import Predictor
+    from birdfast.prediction.predictor import Predictor
 
     np.testing.assert_allclose(result.probabilities, Predictor(bundle).predict(annotated / "a.wav"), atol=1e-6)
 

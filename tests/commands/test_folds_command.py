@@ -5,7 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from birdfast.cli import app
-from birdfast.recipe import Recipe
+from birdfast.recipe.recipe import Recipe
 from birdfast.training.pools import Pool
 
 

@@ -13,9 +13,9 @@ from birdfast.commands.predict import PredictOptions, predict, split_words
 from birdfast.commands.view import ViewOptions, make_view
 from birdfast.errors import BirdfastError
 from birdfast.evaluation.calibration import fit_calibration
-from birdfast.inference.bundle import Bundle, save_bundle
-from birdfast.inference.predictor import Predictor
 from birdfast.models import create_model
+from birdfast.prediction.predictor import Predictor
+from birdfast.scoring.bundle import Bundle, save_bundle
 from birdfast.spectrogram.logmel import LogMel
 from tests.conftest import SAMPLE_RATE, chirp
 
@@ -108,7 +108,7 @@ def test_where_to_write_is_tried_before_anything_is_scored(model, tmp_path, monk
     (tmp_path / "a.wav").touch()
     pd.DataFrame({"row_id": ["a_5"], **dict.fromkeys(CLASSES, 0.1)}).to_csv(tmp_path / "sample.csv", index=False)
     monkeypatch.setattr(Predictor, "_score", lambda *_, **__: pytest.fail("scored first"))
-    monkeypatch.setattr("birdfast.inference.run.score_into", lambda *_, **__: pytest.fail("scored first"))
+    monkeypatch.setattr("birdfast.prediction.run.score_into", lambda *_, **__: pytest.fail("scored first"))
     ranks = PredictOptions(blend="rank")
     for models, options in (
         ([model], {}),

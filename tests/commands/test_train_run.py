@@ -12,10 +12,10 @@ import torch
 from birdfast.commands.heard import heard_soundscapes
 from birdfast.commands.train import BUNDLE, train_run
 from birdfast.errors import BirdfastError
-from birdfast.inference.bundle import load_bundle
-from birdfast.recipe import Recipe
-from birdfast.recordings.run_files import run_sides
-from birdfast.recordings.tables import read_source
+from birdfast.recipe.recipe import Recipe
+from birdfast.scoring.bundle import load_bundle
+from birdfast.sources.read import read_source
+from birdfast.splits.run_files import run_sides
 from birdfast.training.dataloaders import bird_dls
 from birdfast.training.learner import bird_learner
 

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 import soundfile
 
+from birdfast.audio.bad_files import BadFiles
 from birdfast.doctor import diagnose, is_run
 from birdfast.errors import BirdfastError
-from birdfast.recipe import RECIPES
-from birdfast.recordings.bad_files import BadFiles
+from birdfast.recipe.recipe import RECIPES
 
 EPOCHS = 10
 FALLING = np.linspace(5.2, 1.0, EPOCHS)

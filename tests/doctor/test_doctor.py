@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 import soundfile
 
+from birdfast.audio.read import read_headers
 from birdfast.doctor import examine, sound
 from birdfast.doctor.sound import check_readable, check_sound
-from birdfast.recipe import Recipe
-from birdfast.recordings.audio import read_headers
-from birdfast.recordings.tables import read_source
+from birdfast.recipe.recipe import Recipe
+from birdfast.sources.read import read_source
 
 RATE = 8000
 
@@ -260,5 +260,5 @@ def test_headers_are_read_once(tiny_birds, recipe, monkeypatch):
     def read_again(path):
         raise AssertionError(f"the header of {path} was read a second time")
 
-    monkeypatch.setattr("birdfast.recordings.leaks._shape", read_again)
+    monkeypatch.setattr("birdfast.splits.leaks._shape", read_again)
     assert examine(tiny_birds, recipe=recipe)["split"].details["same_audio"] == []

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from birdfast.errors import BirdfastError
 from birdfast.models.backbone import create_backbone, create_model
-from birdfast.recipe import RECIPES, Recipe, get_recipe
+from birdfast.recipe.recipe import RECIPES, Recipe, get_recipe
 from birdfast.studies.folds import train_folds
 from birdfast.studies.ladder import ladder
 from birdfast.studies.pseudo import pseudo_label
@@ -90,7 +90,7 @@ def test_no_code_is_run(tmp_path):
 
 
 def bundle(recipe, path):
-    from birdfast.inference.bundle import Bundle, save_bundle
+    from birdfast.scoring.bundle import Bundle, save_bundle
     from birdfast.spectrogram.logmel import LogMel
 
     model = create_model(recipe, 3, weights="random")

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from birdfast.recipe import RECIPES, SPECTROGRAM
+from birdfast.recipe.recipe import RECIPES, SPECTROGRAM
 from birdfast.spectrogram.logmel import LogMel
 
 

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from birdfast.errors import BirdfastError
-from birdfast.recordings.labelled import split_both
-from birdfast.recordings.source import Source
-from birdfast.recordings.tables import read_source
+from birdfast.sources.read import read_source
+from birdfast.sources.source import Source
+from birdfast.splits.sides import split_both
 from birdfast.studies.deal import DEALT, deal, dealt_sides, training_rows
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from birdfast import synth
 from birdfast.errors import BirdfastError
-from birdfast.inference.predictor import Predictor
-from birdfast.recipe import Recipe
-from birdfast.recordings.source import Source
-from birdfast.recordings.tables import read_source
+from birdfast.prediction.predictor import Predictor
+from birdfast.recipe.recipe import Recipe
+from birdfast.sources.read import read_source
+from birdfast.sources.source import Source
 from birdfast.studies import ladder as module
 from birdfast.studies.key import begin, digest_rows
 from birdfast.studies.ladder import ladder

@@ -11,10 +11,10 @@ import pytest
 import soundfile
 
 from birdfast.errors import BirdfastError
-from birdfast.inference.predictor import Predictor
-from birdfast.recordings.labelled import site_of
-from birdfast.recordings.source import Source
-from birdfast.recordings.tables import read_source
+from birdfast.prediction.predictor import Predictor
+from birdfast.sources.read import read_source
+from birdfast.sources.source import Source
+from birdfast.splits.sides import site_of
 from birdfast.studies import folds as folds_module
 from birdfast.studies import pseudo as module
 from birdfast.studies import teachers

@@ -10,10 +10,10 @@ import pytest
 
 from birdfast.errors import BirdfastError
 from birdfast.evaluation.metrics import roc_auc
-from birdfast.recipe import Recipe
-from birdfast.recordings.run_files import run_sides
-from birdfast.recordings.source import Source
-from birdfast.recordings.tables import read_source
+from birdfast.recipe.recipe import Recipe
+from birdfast.sources.read import read_source
+from birdfast.sources.source import Source
+from birdfast.splits.run_files import run_sides
 from birdfast.studies import folds as module
 from birdfast.studies.folds import Folds, train_folds
 from birdfast.training import dataloaders

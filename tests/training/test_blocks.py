@@ -6,17 +6,17 @@ import torch
 from fastai.data.block import CategoryBlock, DataBlock
 from fastai.data.transforms import RandomSplitter, parent_label
 
+from birdfast.audio.read import get_audio_files
 from birdfast.errors import BirdfastError
-from birdfast.inference.bundle import as_bundle, save_bundle
-from birdfast.inference.export import Shipped
-from birdfast.inference.predictor import Predictor
 from birdfast.models.losses import create_loss
-from birdfast.recordings.audio import get_audio_files
-from birdfast.recordings.labelled import split_both
-from birdfast.recordings.tables import read_source
+from birdfast.prediction.predictor import Predictor
+from birdfast.scoring.bundle import as_bundle, save_bundle
+from birdfast.scoring.export import Shipped
+from birdfast.sources.read import read_source
 from birdfast.spectrogram.logmel import LogMel
+from birdfast.splits.clips import clips_table
+from birdfast.splits.sides import split_both
 from birdfast.training.blocks import AudioBlock, recipe_audio_block
-from birdfast.training.clips import clips_table
 from birdfast.training.dataloaders import bird_dls
 from birdfast.training.learner import bird_learner
 from birdfast.training.transforms import AudioSpectrogram, AudioTensor, MaskFreq, MaskTime

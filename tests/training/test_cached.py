@@ -6,9 +6,9 @@ import pytest
 import torch
 from fastai.learner import load_learner
 
+from birdfast.audio.read import read_clip
 from birdfast.errors import BirdfastError
-from birdfast.inference.predictor import Predictor
-from birdfast.recordings.audio import read_clip
+from birdfast.prediction.predictor import Predictor
 from birdfast.spectrogram.logmel import LogMel
 from birdfast.training.cached import ReadLevels, ReadPcm, fit_frames, whole_levels
 from birdfast.training.dataloaders import bird_dls

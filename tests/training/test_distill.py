@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from fastai.callback.core import Callback
 from fastai.learner import load_learner
 
+from birdfast.audio.read import read_clip
 from birdfast.errors import BirdfastError
-from birdfast.recordings.audio import read_clip
 from birdfast.training.dataloaders import bird_dls
 from birdfast.training.distill import Distill, Teacher, load_teacher
 from birdfast.training.learner import bird_learner
@@ -203,7 +203,7 @@ def test_lr_find_leaves_the_projection_as_it_was(tiny_birds, tiny_recipe, embedd
 
 
 def test_the_projection_is_not_exported(tiny_birds, tiny_recipe, embeddings, tmp_path):
-    from birdfast.inference.bundle import load_bundle, save_bundle
+    from birdfast.scoring.bundle import load_bundle, save_bundle
 
     learn = learner(tiny_birds, tiny_recipe.with_(distill=str(embeddings), epochs=1, lr="auto"))
     before = learn.distill.projection.weight.clone()

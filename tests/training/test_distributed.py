@@ -18,7 +18,7 @@ import torch
 warnings.simplefilter("ignore")
 from fastai.callback.core import Callback, CancelFitException
 from fastai.torch_core import rank_distrib
-from birdfast.recipe import Recipe
+from birdfast.recipe.recipe import Recipe
 from birdfast.training.dataloaders import bird_dls
 from birdfast.training.learner import bird_learner
 from birdfast.training.checkpoint import seed_draws
@@ -111,7 +111,7 @@ def test_every_clip_is_seen_once_an_epoch(results):
 
 def test_weighted_draws_are_shared_out_and_not_repeated(results, tiny_birds, recipe_file):
     (first, second), _ = results
-    from birdfast.recipe import Recipe
+    from birdfast.recipe.recipe import Recipe
     from birdfast.training.checkpoint import seed_draws
     from birdfast.training.dataloaders import bird_dls
 
@@ -123,7 +123,7 @@ def test_weighted_draws_are_shared_out_and_not_repeated(results, tiny_birds, rec
 
 
 def test_scores_are_those_of_one_process(results, tiny_birds, recipe_file):
-    from birdfast.recipe import Recipe
+    from birdfast.recipe.recipe import Recipe
     from birdfast.training.checkpoint import load_last, read_state
     from birdfast.training.dataloaders import bird_dls
     from birdfast.training.learner import bird_learner

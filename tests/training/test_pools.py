@@ -11,13 +11,13 @@ import soundfile
 import torch
 
 from birdfast.errors import BirdfastError
-from birdfast.inference.predictor import Predictor
 from birdfast.models.losses import create_loss
-from birdfast.recordings.labelled import is_window, site_of, soundscape_folds, with_windows
-from birdfast.recordings.labels import confidence_weights, sum_at_most, sum_to
-from birdfast.recordings.source import Source
-from birdfast.recordings.tables import read_source
+from birdfast.prediction.predictor import Predictor
+from birdfast.sources.labels import confidence_weights, sum_at_most, sum_to
+from birdfast.sources.read import read_source
+from birdfast.sources.source import Source
 from birdfast.spectrogram.functional import mix_levelled
+from birdfast.splits.sides import is_window, site_of, soundscape_folds, with_windows
 from birdfast.training.blocks import label_block
 from birdfast.training.checkpoint import StopOnBadFiles, seed_draws
 from birdfast.training.dataloaders import bird_dls

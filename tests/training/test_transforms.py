@@ -4,9 +4,9 @@ import pytest
 import torch
 from fastai.data.load import SkipItemException
 
+from birdfast.audio.bad_files import BadFiles
+from birdfast.audio.read import AudioError
 from birdfast.errors import BirdfastError
-from birdfast.recordings.audio import AudioError
-from birdfast.recordings.bad_files import BadFiles
 from birdfast.spectrogram.logmel import LogMel
 from birdfast.training.transforms import AudioSpectrogram, AudioTensor, AudioToSpec, Clip, MaskFreq, MaskTime, ReadClip
 

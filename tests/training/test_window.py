@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from birdfast.audio.read import fit, read_clip
 from birdfast.errors import BirdfastError
-from birdfast.recordings.audio import fit, read_clip
 from birdfast.training.dataloaders import bird_dls
 from birdfast.training.learner import bird_learner
 from birdfast.training.transforms import Clip, ReadClip
@@ -48,8 +48,8 @@ def test_validation_reads_around_the_clip_and_training_does_not(tiny_birds):
 
 @pytest.mark.parametrize("pad", ["repeat", "center"])
 def test_the_learner_the_cache_and_the_predictor_agree(tiny_birds, wide, tmp_path, pad):
-    from birdfast.inference.bundle import save_bundle
-    from birdfast.inference.predictor import Predictor
+    from birdfast.prediction.predictor import Predictor
+    from birdfast.scoring.bundle import save_bundle
 
     wide = wide.with_(pad=pad)
     learn = bird_learner(bird_dls(tiny_birds, wide, device="cpu"))

@@ -1,0 +1,1 @@
+"""Paths, URLs, text files, and writing that is whole or absent."""

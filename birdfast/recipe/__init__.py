@@ -1,0 +1,1 @@
+"""Every knob of a training run as plain data."""

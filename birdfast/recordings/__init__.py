@@ -1,1 +1,0 @@
-"""What was recorded and who is singing."""

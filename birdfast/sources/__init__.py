@@ -1,0 +1,1 @@
+"""What was recorded, and who calls: one reader a format."""

@@ -1,0 +1,1 @@
+"""Who trains, who validates: the plan of a training."""
