@@ -47,7 +47,7 @@ from birdfast.commands.predict_cli import predict
 from birdfast.commands.shell import INTERRUPTED, Commands, exported_line, listing, score_lines
 from birdfast.commands.ship_cli import budget, export
 from birdfast.errors import BirdfastError
-from birdfast.recipe.recipe import get_recipe
+from birdfast.recipe.presets import get_recipe
 
 app = typer.Typer(
     cls=Commands,

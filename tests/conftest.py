@@ -63,7 +63,7 @@ def with_silence(tiny_table, tmp_path):
 @pytest.fixture(scope="session")
 def tiny_recipe():
     """A recipe that trains in about a second."""
-    from birdfast.recipe.recipe import RECIPES
+    from birdfast.recipe.presets import RECIPES
 
     return RECIPES["improved"].with_(
         name="tiny", sample_rate=SAMPLE_RATE, duration=1.0, n_fft=256, win_length=256, hop_length=128, n_mels=32, fmax=4000.0,

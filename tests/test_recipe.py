@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from birdfast.errors import BirdfastError
-from birdfast.recipe.recipe import FEW_STEPS, RECIPES, Recipe, epoch_steps, get_recipe
+from birdfast.recipe.advice import FEW_STEPS, epoch_steps
+from birdfast.recipe.presets import RECIPES, get_recipe
+from birdfast.recipe.recipe import Recipe
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -16,7 +16,6 @@ from birdfast.audio.read import AudioError, read_clip
 from birdfast.audio.store import Store, stamp
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
-from birdfast.sources.source import Source
 
 CACHES = ("waveform", "spectrogram")
 CACHE_ROOT = "cache"  # in the working directory, beside runs/
@@ -47,12 +46,6 @@ def to_pcm(waveform: np.ndarray) -> Rows:
 def from_pcm(samples: np.ndarray, scale: float) -> np.ndarray:
     """The float32 waveform of 16-bit samples."""
     return samples.astype(np.float32) * np.float32(scale)
-
-
-def check_place(root: str | Path | None, source: Source) -> None:
-    """Refuse a cache among the class folders of `source`, where it would be taken for a class."""
-    if root and source.root and source.layout == "folder per class" and Path(root).absolute().parent == source.root:
-        raise BirdfastError(f"{root} lies among the class folders of {source.root}: give the cache a folder elsewhere")
 
 
 def cache_waveforms(

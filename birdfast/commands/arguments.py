@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from birdfast.recipe.recipe import RECIPES
+from birdfast.recipe.presets import RECIPES
 
 RECIPE_HELP = f"{', '.join(RECIPES)}, a .toml or .json file, or a bundle"
 COLUMNS, KNOBS, MACHINE = "Columns of a csv", "Knobs of the recipe", "Machine"

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from birdfast.audio.cache import CACHE_ROOT, CACHES, cache_waveforms, check_place
+from birdfast.audio.cache import CACHE_ROOT, CACHES, cache_waveforms
 from birdfast.audio.read import read_headers
 from birdfast.audio.store import Store
 from birdfast.errors import BirdfastError, unknown
 from birdfast.recipe.recipe import Recipe
 from birdfast.sources.read import read_source
+from birdfast.sources.source import check_cache_place
 
 
 def make_cache(
@@ -40,7 +41,7 @@ def make_cache(
     if kind not in CACHES:
         raise unknown("kind of cache", kind, CACHES)
     found = read_source(source, **(columns or {}))
-    check_place(out, found)
+    check_cache_place(out, found)
     headers = read_headers(found.recordings["path"].unique(), progress=True)
     good = headers[headers["error"].isna()]
     if good.empty:

@@ -88,7 +88,7 @@ class Evaluation:
     def write(self, out: str | Path) -> Path:
         """index.html, the tables and plots that it shows, and summary.json, into a folder, in place of earlier ones."""
         from birdfast.commands.page import PLOTS, write_page
-        from birdfast.plots.plots import plot_reliability
+        from birdfast.plots.judgement import plot_reliability
 
         check_out(out)
         folder = Path(out)

@@ -29,7 +29,7 @@ from birdfast.commands.arguments import (
 from birdfast.commands.options import read_cache, read_columns, read_knobs, read_lr
 from birdfast.commands.shell import INTERRUPTED, score_lines
 from birdfast.errors import BirdfastError
-from birdfast.recipe.recipe import get_recipe
+from birdfast.recipe.presets import get_recipe
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the study; it goes on where it was stopped")]
 RecipeName = Annotated[str, typer.Option("--recipe", "-r", help=RECIPE_HELP)]

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from birdfast.errors import BirdfastError
-from birdfast.recipe.recipe import Recipe, changed_knobs, get_recipe
+from birdfast.recipe.presets import get_recipe
+from birdfast.recipe.recipe import Recipe, changed_knobs
 from birdfast.splits.run_files import RECIPE
 
 

@@ -126,7 +126,7 @@ def _player(sound: np.ndarray, rate: int) -> tuple[bytes, str]:
 def _image(sound: np.ndarray, rate: int) -> bytes:
     import matplotlib.pyplot as plt
 
-    from birdfast.plots.plots import plot_sound
+    from birdfast.plots.sound import plot_sound
 
     figure, ax = plt.subplots(figsize=(4.2, 2.0), layout="constrained")
     plot_sound(sound, sample_rate=rate, ax=ax)

@@ -16,7 +16,7 @@ def write_tables(
     out: Path, targets: np.ndarray, probabilities: np.ndarray, classes: Sequence[str], counts: pd.Series | None
 ) -> pd.DataFrame:
     """Write per_class.csv, worst_pairs.csv and their pictures; returns the first."""
-    from birdfast.plots.plots import plot_confusion, plot_per_class, plot_worst_pairs
+    from birdfast.plots.judgement import plot_confusion, plot_per_class, plot_worst_pairs
 
     table = per_class_table(targets, probabilities, classes, train_counts=counts)
     pairs = worst_pairs(targets, probabilities, classes, n=20)

@@ -150,7 +150,7 @@ def train_counts(dls: Any) -> pd.Series:
 def write_results(learn: Any, out: Path, *, export: str, seconds: float) -> dict[str, Any]:
     """Both exports, the tables, the plots and the summary of a learner that was trained into `out`."""
     from birdfast.evaluation import metrics
-    from birdfast.plots.plots import plot_class_counts
+    from birdfast.plots.run import plot_class_counts
     from birdfast.scoring.bundle import as_bundle, save_bundle
 
     epoch = learn.load_epoch(export, out)
@@ -186,7 +186,7 @@ def _fit_calibration(targets: np.ndarray, probabilities: np.ndarray, classes: li
 
 
 def _write_history(out: Path) -> None:
-    from birdfast.plots.plots import plot_history
+    from birdfast.plots.run import plot_history
 
     if (out / "history.csv").exists():
         save_plot(plot_history(pd.read_csv(out / "history.csv")), out / "history.png")

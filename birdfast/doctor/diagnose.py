@@ -12,7 +12,7 @@ import pandas as pd
 from birdfast.audio.bad_files import BadFiles
 from birdfast.doctor.findings import Finding, Report
 from birdfast.doctor.run import Run, best, read_run
-from birdfast.recipe.recipe import lr_too_low
+from birdfast.recipe.advice import lr_too_low
 
 OVERFIT = 0.1  # share by which the validation loss must rise above its lowest
 EARLY = 3  # epochs before which nothing is certain

@@ -14,7 +14,8 @@ import pandas as pd
 
 from birdfast.commands.options import source_words
 from birdfast.errors import BirdfastError
-from birdfast.recipe.recipe import RECIPES, Recipe
+from birdfast.recipe.presets import RECIPES
+from birdfast.recipe.recipe import Recipe
 from birdfast.sources.columns import read_csv
 from birdfast.splits.run_files import DATA, RECIPE
 

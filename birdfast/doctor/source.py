@@ -15,7 +15,9 @@ from birdfast.doctor.findings import Finding, Report, first_few
 from birdfast.doctor.machine import check_machine
 from birdfast.doctor.sound import check_paths, check_rates, check_readable, check_sound
 from birdfast.errors import BirdfastError
-from birdfast.recipe.recipe import Recipe, epoch_steps, get_recipe, lr_too_low
+from birdfast.recipe.advice import epoch_steps, lr_too_low
+from birdfast.recipe.presets import get_recipe
+from birdfast.recipe.recipe import Recipe
 from birdfast.sources.labels import REMEDY, check_labels
 from birdfast.sources.no_call import with_no_call
 from birdfast.sources.read import Source, read_source

@@ -82,7 +82,7 @@ def worst_pairs(targets: ArrayLike, probabilities: ArrayLike, classes: Sequence[
     """The `n` commonest confusions: ``true, predicted, count, share`` (of all rows with that true class), most first.
 
     With multi-hot targets a row counts when its top-scored class is not among its positives, once for each positive;
-    a share is of all rows where the class is present, whatever else is, as in :func:`birdfast.plots.plots.plot_confusion`.
+    a share is of all rows where the class is present, whatever else is, as in :func:`birdfast.plots.judgement.plot_confusion`.
     """
     truth, scores = check(targets, probabilities)
     _check_classes(classes, scores)

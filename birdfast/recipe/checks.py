@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from birdfast.errors import BirdfastError, unknown
-
-if TYPE_CHECKING:
-    from birdfast.recipe.recipe import Recipe
+from birdfast.recipe.knobs import Knobs
 
 
 def check_type(name: str, value: Any, hint: Any) -> None:
@@ -54,7 +52,7 @@ _UP_TO_1 = (
 _BELOW_1 = ("label_smoothing", "dropout", "drop_path", "ema")  # 1 would leave nothing of labels, features or steps
 
 
-def check_values(r: Recipe) -> None:
+def check_values(r: Knobs) -> None:
     """Refuse what cannot work, with the reason."""
     for name in _ABOVE_0:
         if not getattr(r, name) > 0:
@@ -115,7 +113,7 @@ def check_values(r: Recipe) -> None:
     _check_distill(r)
 
 
-def _check_soundscapes(r: Recipe) -> None:
+def _check_soundscapes(r: Knobs) -> None:
     if r.soundscape_label_sum > 1:
         raise BirdfastError(
             f"the recipe's soundscape_label_sum must not exceed 1, it is {r.soundscape_label_sum:g}: a window of one "
@@ -129,7 +127,7 @@ def _check_soundscapes(r: Recipe) -> None:
         )
 
 
-def _check_window(r: Recipe) -> None:
+def _check_window(r: Knobs) -> None:
     if 0 < r.window < _SHORTEST:
         raise BirdfastError(f"a window of {r.window:g} s is too short: give {_SHORTEST:g} s or more, or 0 for duration")
     if r.window > r.duration:
@@ -138,7 +136,7 @@ def _check_window(r: Recipe) -> None:
         )
 
 
-def _check_sed(r: Recipe) -> None:
+def _check_sed(r: Knobs) -> None:
     """Attention over time weighs the frames of the backbone's map, and needs two of them or more, also in a window."""
     n_moments = math.ceil(r.n_frames / STRIDE)
     if r.pooling == "sed" and n_moments < 2:
@@ -155,7 +153,7 @@ def _check_sed(r: Recipe) -> None:
         )
 
 
-def _check_loss(r: Recipe) -> None:
+def _check_loss(r: Knobs) -> None:
     if r.loss not in ("auto", "ce") and r.activation == "softmax":
         raise BirdfastError(
             f"loss={r.loss!r} trains each class by itself: it needs activation='sigmoid', not 'softmax'"
@@ -166,7 +164,7 @@ def _check_loss(r: Recipe) -> None:
         )
 
 
-def _check_mixing(r: Recipe) -> None:
+def _check_mixing(r: Knobs) -> None:
     for name in ("mixup_alpha", "wave_mix_alpha"):
         if 0 < getattr(r, name) < LEAST_ALPHA:
             raise BirdfastError(
@@ -180,7 +178,7 @@ def _check_mixing(r: Recipe) -> None:
             )
 
 
-def _check_rates(r: Recipe) -> None:
+def _check_rates(r: Knobs) -> None:
     """Learning rates, and the average of the weights."""
     if not isinstance(r.lr, str) and not 0 < r.lr < 10:
         raise BirdfastError(f"the recipe's lr must be a number above 0, 'auto' or 'backbone', not {r.lr}")
@@ -190,7 +188,7 @@ def _check_rates(r: Recipe) -> None:
         raise BirdfastError("ema and swa are two ways to average the weights: set one of them to 0")
 
 
-def _check_no_call(r: Recipe) -> None:
+def _check_no_call(r: Knobs) -> None:
     if r.no_call and r.pseudo_mix:
         raise BirdfastError("pseudo-labels know no clips without a call: set no_call=False, or pseudo_mix=0")
     if r.no_call and r.distill and r.distill_kind != "cosine":
@@ -200,7 +198,7 @@ def _check_no_call(r: Recipe) -> None:
         )
 
 
-def _check_distill(r: Recipe) -> None:
+def _check_distill(r: Knobs) -> None:
     if not r.distill:
         return
     if r.distill_weight == 0:

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pandas as pd
 
 from birdfast.errors import BirdfastError
+from birdfast.sources.soundscapes import site_of
 from birdfast.sources.source import Source
-from birdfast.splits.sides import site_of
 
 NO_CALL = "nocall"  # as the labels of BirdCLEF 2021 call it
 

@@ -15,6 +15,15 @@ from birdfast.sources.columns import read_csv, seconds
 WINDOW = 5.0  # s, of every scored window of 2021 to 2026
 SOLUTION = "solution.csv"  # the truth about the test soundscapes, where a folder has it
 _NOCALL = "nocall"
+# BC2026_Train_0001_S05_20250227_010002, H02_20230420_074000, 3575_COR_20190904: 2026, 2025, 2021
+_SITE = re.compile(r"(?:^|_)([A-Z]+\d*)_\d{8}(?:_|$)")
+
+
+def site_of(path: str | Path) -> str:
+    """The site in the name of a soundscape, as 2021, 2025 and 2026 write it; of others the name itself."""
+    stem = Path(path).stem
+    found = _SITE.search(stem)
+    return found.group(1) if found else stem
 
 
 def read_soundscape_labels(csv: str | Path, folder: str | Path) -> pd.DataFrame:

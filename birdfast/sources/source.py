@@ -73,3 +73,9 @@ def _check_files(paths: pd.Series) -> None:
             "name the folder that the file names are relative to, --audio-root FOLDER at the shell or "
             "bird_dls(..., columns=dict(audio_root=FOLDER)) in Python"
         )
+
+
+def check_cache_place(root: str | Path | None, source: Source) -> None:
+    """Refuse a cache among the class folders of `source`, where it would be taken for a class."""
+    if root and source.root and source.layout == "folder per class" and Path(root).absolute().parent == source.root:
+        raise BirdfastError(f"{root} lies among the class folders of {source.root}: give the cache a folder elsewhere")

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 
 from birdfast.audio.bad_files import BadFiles
+from birdfast.audio.npy import is_npy, npy_headers
 from birdfast.audio.read import get_audio_files, read_header, read_headers, window_starts
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
 from birdfast.recipe.recipe import Recipe
 from birdfast.splits.sides import inside_files, of_soundscapes
-from birdfast.training.cached import is_npy, npy_headers
 
 Paths = str | Path | Iterable[str | Path]
 

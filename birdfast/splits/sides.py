@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,19 +10,11 @@ import pandas as pd
 from birdfast.errors import BirdfastError, unknown
 from birdfast.notes import note
 from birdfast.recipe.recipe import Recipe
+from birdfast.sources.soundscapes import site_of
 from birdfast.sources.source import Source
 from birdfast.splits.folds import split
 
 GROUPS = ("site", "file")
-# BC2026_Train_0001_S05_20250227_010002, H02_20230420_074000, 3575_COR_20190904: 2026, 2025, 2021
-_SITE = re.compile(r"(?:^|_)([A-Z]+\d*)_\d{8}(?:_|$)")
-
-
-def site_of(path: str | Path) -> str:
-    """The site in the name of a soundscape, as 2021, 2025 and 2026 write it; of others the name itself."""
-    stem = Path(path).stem
-    found = _SITE.search(stem)
-    return found.group(1) if found else stem
 
 
 def with_windows(source: Source) -> pd.DataFrame:

@@ -19,7 +19,8 @@ from birdfast.evaluation import metrics
 from birdfast.evaluation.blending import blend_weights
 from birdfast.notes import note
 from birdfast.prediction.ensemble import Ensemble
-from birdfast.recipe.recipe import Recipe, get_recipe
+from birdfast.recipe.presets import get_recipe
+from birdfast.recipe.recipe import Recipe
 from birdfast.sources.no_call import NO_CALL
 from birdfast.sources.read import read_source
 from birdfast.sources.source import Source

@@ -68,7 +68,7 @@ class Ladder:
         """``table.csv``, ``ladder.md`` and ``ladder.png`` into the folder."""
         import matplotlib.pyplot as plt
 
-        from birdfast.plots.plots import plot_ladder
+        from birdfast.plots.ladder import plot_ladder
 
         self.table.to_csv(self.out / TABLE)
         (self.out / MARKDOWN).write_text(f"{self}\n")

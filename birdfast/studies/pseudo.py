@@ -21,7 +21,8 @@ from birdfast.errors import BirdfastError
 from birdfast.notes import note
 from birdfast.prediction.ensemble import Ensemble
 from birdfast.prediction.run import NoneReadable, predict_into
-from birdfast.recipe.recipe import Recipe, get_recipe
+from birdfast.recipe.presets import get_recipe
+from birdfast.recipe.recipe import Recipe
 from birdfast.sources.read import read_source
 from birdfast.sources.source import Source
 from birdfast.splits.folds import ALWAYS_TRAIN, assign_folds

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from birdfast.errors import BirdfastError, join_names, unknown
-from birdfast.recipe.recipe import BASELINE, Recipe, get_recipe
+from birdfast.recipe.presets import BASELINE, get_recipe
+from birdfast.recipe.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)

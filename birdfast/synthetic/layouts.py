@@ -11,10 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.random import Generator
 
-from birdfast.sources.soundscapes import SOLUTION
-
 WINDOW = 5  # s, what every year scores
-SETTINGS_FILE = "synth.json"
+SETTINGS_FILE, SOLUTION = "synth.json", "solution.csv"
 
 _2026 = ("primary_label", "secondary_labels", "type", "latitude", "longitude", "scientific_name", "common_name",
          "class_name", "inat_taxon_id", "author", "license", "rating", "url", "filename", "collection")  # fmt: skip

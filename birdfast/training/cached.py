@@ -1,15 +1,14 @@
 """Items from a cache: crops of decoded waveforms, or of spectrograms that were made ahead, also a user's own."""
 
 import numpy as np
-import pandas as pd
 import torch
 
 from birdfast.audio.cache import CACHE_ROOT, CACHES, cache_waveforms, fill, from_pcm, to_pcm
+from birdfast.audio.npy import is_npy, load_npy
 from birdfast.audio.read import AudioError, fit, read_clip
 from birdfast.audio.store import Store
 from birdfast.errors import BirdfastError, unknown
 from birdfast.notes import note
-from birdfast.recipe.recipe import STRIDE
 from birdfast.spectrogram.functional import mix_levelled
 from birdfast.spectrogram.logmel import LogMel
 from birdfast.training.augment import check_waveforms
@@ -97,7 +96,7 @@ class ReadLevels(ReadClip):
     def _rows(self, path):
         "How to read frames of a recording, and how many it has"
         if path.endswith(".npy"):
-            picture = _load(path)
+            picture = load_npy(path)
             return (lambda a, b: picture[:, a:b].T), picture.shape[1]
         entry = self.store.get(path) if self.store else None
         return (None, 0) if entry is None else ((lambda a, b: self.store.rows(entry, a, b)), entry.length)
@@ -185,44 +184,3 @@ def whole_levels(logmel, waveform):
         part = logmel.levels(torch.from_numpy(waveform[begin * hop : end * hop]))[:, first - begin :]
         parts.append(part[:, : min(_BLOCK, n - first)].T.half())
     return torch.cat(parts).numpy()
-
-
-def is_npy(paths):
-    "Which recordings are spectrograms saved by someone, bool (n,)"
-    return paths.astype(str).str.lower().str.endswith(".npy").to_numpy(bool)
-
-
-def npy_headers(paths, recipe):
-    "As read_headers, of .npy files `(n_mels, frames)` in dB, made with the recipe's rate and hop"
-    rows = []
-    for path in paths:
-        try:
-            shape = _load(path).shape
-        except AudioError as error:
-            rows.append((path, None, None, float("nan"), error.reason))
-            continue
-        if len(shape) != 2 or shape[0] != recipe.n_mels:
-            raise BirdfastError(
-                f"{path} has the shape {shape}, the recipe wants (n_mels={recipe.n_mels}, frames): save them so, or give "
-                "bird_dls the n_mels, hop_length and sample_rate they were made with"
-            )
-        _check_moments(path, shape[1], recipe)
-        rows.append((path, recipe.sample_rate, 1, shape[1] * recipe.hop_length / recipe.sample_rate, None))
-    note(f"{len(rows)} saved spectrograms: taken as dB at {recipe.sample_rate} Hz, hop_length={recipe.hop_length}")
-    return pd.DataFrame(rows, columns=["path", "sample_rate", "channels", "duration", "error"])
-
-
-def _check_moments(path, n_frames, recipe):
-    "Repeated to the length of a clip, a single moment gives attention over time nothing to weigh"
-    if recipe.pooling == "sed" and n_frames <= STRIDE:
-        raise BirdfastError(
-            f"pooling='sed' weighs moments of a recording against each other: the {n_frames} frames of {path} are a single "
-            f"one to a backbone; save more than {STRIDE}, leave such files out, or set pooling='avg'"
-        )
-
-
-def _load(path):
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise AudioError(path, f"cannot be read as a .npy array ({error}): save it anew or remove it") from None

@@ -11,22 +11,26 @@ from fastai.data.core import DataLoaders
 from fastai.torch_core import default_device, num_distrib
 
 from birdfast.audio.bad_files import BadFiles
-from birdfast.audio.cache import check_place
+from birdfast.audio.npy import is_npy
 from birdfast.errors import BirdfastError, unknown
 from birdfast.models.backbone import check_model
 from birdfast.models.defaults import backbone_lr
 from birdfast.notes import note
-from birdfast.recipe.recipe import Recipe, epoch_steps, get_recipe, lr_too_low
+from birdfast.recipe.advice import epoch_steps, lr_too_low
+from birdfast.recipe.presets import get_recipe
+from birdfast.recipe.recipe import Recipe
 from birdfast.sources.labels import check_labels, sampling_weights
 from birdfast.sources.no_call import with_no_call
 from birdfast.sources.read import read_source
+from birdfast.sources.soundscapes import site_of
+from birdfast.sources.source import check_cache_place
 from birdfast.splits.clips import clips_table, readable, windows_of
 from birdfast.splits.folds import leak_report
-from birdfast.splits.sides import is_window, known_sides, site_of, split_both, with_windows
+from birdfast.splits.sides import is_window, known_sides, split_both, with_windows
 from birdfast.training import show  # noqa: F401 - registers how fastai draws birdfast's types
 from birdfast.training.augment import check_background, check_waveforms
 from birdfast.training.blocks import bird_block
-from birdfast.training.cached import cached_reader, check_cache, is_npy
+from birdfast.training.cached import cached_reader, check_cache
 from birdfast.training.distill import check_teacher, load_teacher
 from birdfast.training.loader import BirdDL
 from birdfast.training.pools import check_pseudo, labelled_pool, not_validated, pseudo_pool, read_pseudo
@@ -70,7 +74,7 @@ def bird_dls(
     check_labels(source.recordings, source.classes)
     if is_npy(source.recordings["path"]).any():
         check_waveforms(recipe, "saved spectrograms (.npy)")
-    check_place(cache_dir, source)
+    check_cache_place(cache_dir, source)
     pseudo = read_pseudo(pseudo, source, recipe)
     table = with_windows(source) if recipe.hears_soundscapes else source.recordings
     bad_files = BadFiles() if bad_files is None else bad_files

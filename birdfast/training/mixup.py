@@ -6,7 +6,7 @@ from torch.distributions import Beta
 
 from birdfast.errors import BirdfastError
 from birdfast.models.losses import soft_targets
-from birdfast.recipe.recipe import LEAST_ALPHA
+from birdfast.recipe.checks import LEAST_ALPHA
 from birdfast.spectrogram.functional import mix, union
 
 

@@ -14,8 +14,9 @@ from birdfast.errors import BirdfastError
 from birdfast.notes import note
 from birdfast.sources.columns import absolute_paths
 from birdfast.sources.labels import confidence_weights, sum_at_most, sum_to
+from birdfast.sources.soundscapes import site_of
 from birdfast.spectrogram.functional import union
-from birdfast.splits.sides import is_window, site_of
+from birdfast.splits.sides import is_window
 from birdfast.training.transforms import ORDER, Window
 
 INDEX = ["path", "start_time", "end_time"]

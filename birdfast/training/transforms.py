@@ -17,6 +17,7 @@ from birdfast.audio.read import MP3_RATES, AudioError, fit, read_clip, read_head
 from birdfast.errors import BirdfastError
 from birdfast.spectrogram.functional import mask_along, mix_levelled
 from birdfast.spectrogram.logmel import LogMel
+from birdfast.training.draw import play, show_spectrogram, show_waveform
 
 # fasttransform sorts by these numbers, not by the order in which transforms are listed.
 ORDER = {"AddWindow": -1, "ReadClip": 0, "PcmToAudio": 5, "RandomGain": 10, "RandomFilter": 11, "AddBackground": 12,
@@ -64,8 +65,6 @@ class AudioTensor(TensorBase):
 
     def show(self, ctx=None, title=None, hear=True, **kwargs):
         "Draw the waveform over seconds and, in a notebook, add a player"
-        from birdfast.training.show import play, show_waveform
-
         if hear and ctx is None:
             play([self])
         return show_waveform(self, ctx=ctx, title=title)
@@ -91,8 +90,6 @@ class AudioSpectrogram(TensorBase):
 
     def show(self, ctx=None, title=None, **kwargs):
         "Draw it with axes in seconds and kHz"
-        from birdfast.training.show import show_spectrogram
-
         return show_spectrogram(self, ctx=ctx, title=title)
 
     def hear(self):

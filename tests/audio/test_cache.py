@@ -6,10 +6,11 @@ import pytest
 import soundfile
 
 from birdfast.audio import cache as cache_module
-from birdfast.audio.cache import cache_waveforms, check_place, from_pcm, to_pcm, waveform_store
+from birdfast.audio.cache import cache_waveforms, from_pcm, to_pcm, waveform_store
 from birdfast.audio.read import read_clip, read_headers
 from birdfast.errors import BirdfastError
 from birdfast.sources.read import read_source
+from birdfast.sources.source import check_cache_place
 
 HALF_A_STEP = 0.5 / 32767
 
@@ -99,4 +100,4 @@ def test_rates_have_stores_of_their_own(tmp_path):
 
 def test_a_cache_among_the_classes_is_refused(tiny_birds):
     with pytest.raises(BirdfastError, match="among the class folders"):
-        check_place(tiny_birds / "cache", read_source(tiny_birds))
+        check_cache_place(tiny_birds / "cache", read_source(tiny_birds))

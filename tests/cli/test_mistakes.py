@@ -314,7 +314,7 @@ def test_ctrl_c_says_how_to_resume(birdfast, monkeypatch, tiny_birds, recipe_fil
 
 def test_the_default_folder_of_a_run():
     from birdfast.commands.options import default_out
-    from birdfast.recipe.recipe import RECIPES
+    from birdfast.recipe.presets import RECIPES
 
     assert (
         default_out("/data/birdclef-2026/", RECIPES["improved"]).as_posix().startswith("runs/birdclef-2026-improved-20")

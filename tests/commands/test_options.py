@@ -7,7 +7,7 @@ import pytest
 from birdfast.commands.options import how_to_resume, read_columns, read_knobs, read_lr, resumed_recipe, source_words
 from birdfast.commands.shell import sentence
 from birdfast.errors import BirdfastError
-from birdfast.recipe.recipe import RECIPES
+from birdfast.recipe.presets import RECIPES
 
 
 def test_settings_are_toml_values_or_plain_words():

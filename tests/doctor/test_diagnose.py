@@ -13,7 +13,7 @@ import soundfile
 from birdfast.audio.bad_files import BadFiles
 from birdfast.doctor import diagnose, is_run
 from birdfast.errors import BirdfastError
-from birdfast.recipe.recipe import RECIPES
+from birdfast.recipe.presets import RECIPES
 
 EPOCHS = 10
 FALLING = np.linspace(5.2, 1.0, EPOCHS)

@@ -20,7 +20,7 @@ from birdfast.models.backbone import (
     packaged_weights,
     weights_at_hand,
 )
-from birdfast.recipe.recipe import RECIPES
+from birdfast.recipe.presets import RECIPES
 
 TINY = RECIPES["baseline"].with_(backbone="test_efficientnet", weights="random")
 

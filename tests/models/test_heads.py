@@ -5,7 +5,8 @@ from birdfast.errors import BirdfastError
 from birdfast.models.backbone import BirdModel, create_model
 from birdfast.models.heads import GeM, Mean, SedHead, create_head
 from birdfast.models.losses import LabelSmoothingCrossEntropy, SmoothedBCE
-from birdfast.recipe.recipe import RECIPES, STRIDE
+from birdfast.recipe.checks import STRIDE
+from birdfast.recipe.presets import RECIPES
 
 TINY = RECIPES["baseline"].with_(backbone="test_efficientnet", weights="random")
 

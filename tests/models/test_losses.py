@@ -14,7 +14,7 @@ from birdfast.models.losses import (
     SoftAUCBCE,
     create_loss,
 )  # fmt: skip
-from birdfast.recipe.recipe import RECIPES
+from birdfast.recipe.presets import RECIPES
 
 ALL = ["ce", "bce", "focal", "bce_focal", "asymmetric", "soft_auc", "soft_auc_bce"]
 

@@ -9,7 +9,8 @@ from safetensors.torch import save_file
 
 from birdfast.errors import BirdfastError
 from birdfast.models.backbone import create_backbone, create_model
-from birdfast.recipe.recipe import RECIPES, Recipe, get_recipe
+from birdfast.recipe.presets import RECIPES, get_recipe
+from birdfast.recipe.recipe import Recipe
 from birdfast.studies.folds import train_folds
 from birdfast.studies.ladder import ladder
 from birdfast.studies.pseudo import pseudo_label

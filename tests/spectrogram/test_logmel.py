@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import torch
 
-from birdfast.recipe.recipe import RECIPES, SPECTROGRAM
+from birdfast.recipe.presets import RECIPES
+from birdfast.recipe.recipe import SPECTROGRAM
 from birdfast.spectrogram.logmel import LogMel
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from birdfast.errors import BirdfastError
-from birdfast.recipe.recipe import BASELINE, IMPROVED, RECIPES
+from birdfast.recipe.presets import BASELINE, IMPROVED, RECIPES
 from birdfast.studies.rungs import (
     MAIN,
     RUNGS,
