@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from birdfast.audio.read import AudioError, read_clip
-from birdfast.audio.store import Store, stamp
+from birdfast.audio.store import MemoryStore, Store, stamp
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
 
-CACHES = ("waveform", "spectrogram")
+CACHES = ("waveform", "spectrogram", "embedding")
 CACHE_ROOT = "cache"  # in the working directory, beside runs/
 FULL_SCALE = 32767
 
@@ -109,7 +109,8 @@ def fill(
         return {}
     wanted = [*changed, *missing]
     durations = recordings.drop_duplicates("path").set_index("path")["duration"].reindex(wanted)
-    _check_room(store, float(durations.fillna(0.0).sum()), len(wanted), rows_per_second)
+    if not isinstance(store, MemoryStore):
+        _check_room(store, float(durations.fillna(0.0).sum()), len(wanted), rows_per_second)
     store.forget(changed)
     bad: dict[str, str] = {}
     with store.writer() as add:

@@ -142,6 +142,28 @@ class Store:
                 self._maps = {}
 
 
+class MemoryStore(Store):
+    """A store in memory, for arrays that nobody wants to keep."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        super().__init__("", settings)
+        self.arrays: list[np.ndarray] = []
+
+    def _read_index(self) -> dict[str, Entry]:
+        return {}
+
+    def rows(self, entry: Entry, start: int, stop: int) -> np.ndarray:
+        return self.arrays[entry.shard][max(0, start) : min(stop, entry.length)]
+
+    @contextmanager
+    def writer(self) -> Iterator[Callable[[str, np.ndarray, float, Stamp], None]]:
+        def add(path: str, rows: np.ndarray, scale: float, source: Stamp) -> None:
+            self.index[path] = Entry(len(self.arrays), 0, len(rows), scale, source)
+            self.arrays.append(rows)
+
+        yield add
+
+
 class _Appender:
     """Writes arrays to the end of the last file, and their index lines once the arrays are safe on the disk."""
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from birdfast.errors import BirdfastError, unknown
+from birdfast.models.embedding import EmbeddingModel, check_embedder, create_embedding_model
 from birdfast.models.heads import SedHead, create_head
 from birdfast.models.quiet import timm
 from birdfast.models.weights import check_spectrogram, check_weights, load_weights
@@ -64,7 +65,7 @@ class BirdModel(nn.Module):
         return self.head.frames(self.body(spectrogram))
 
 
-def create_model(recipe: Recipe, n_classes: int, *, weights: str | None = None) -> BirdModel:
+def create_model(recipe: Recipe, n_classes: int, *, weights: str | None = None) -> BirdModel | EmbeddingModel:
     """The model that `recipe` describes, for `n_classes` classes; with `no_call` it has one more logit, the last.
 
     Parameters
@@ -78,6 +79,8 @@ def create_model(recipe: Recipe, n_classes: int, *, weights: str | None = None) 
         For an unknown backbone (with the nearest name), for weights that are not at hand, and for a file of weights
         that were trained on other spectrograms than the recipe's.
     """
+    if recipe.embeds:
+        return create_embedding_model(recipe, n_classes + recipe.no_call)
     check_spectrogram(recipe.with_(weights=weights) if weights else recipe)
     body = create_backbone(recipe.backbone, weights=weights or recipe.weights, drop_path=recipe.drop_path)
     n_logits = n_classes + recipe.no_call
@@ -90,6 +93,9 @@ def create_model(recipe: Recipe, n_classes: int, *, weights: str | None = None) 
 
 def check_model(recipe: Recipe) -> None:
     """Raise where :func:`create_model` would, without making the model; of the hub's weights see :func:`check_hub`."""
+    if recipe.embeds:
+        check_embedder(recipe)
+        return
     check_backbone(recipe.backbone)
     check_weights(recipe)
     try:
@@ -188,7 +194,7 @@ def weights_at_hand(name: str) -> str | None:
 
 def check_hub(recipe: Recipe) -> None:
     """Raise where the recipe's weights are neither on this machine nor to be had: the hub cannot be reached."""
-    if recipe.weights == "pretrained" and weights_at_hand(recipe.backbone) is None:
+    if not recipe.embeds and recipe.weights == "pretrained" and weights_at_hand(recipe.backbone) is None:
         with _hub_errors(recipe.backbone):
             _knock(timm.get_pretrained_cfg(recipe.backbone))
 

@@ -39,10 +39,10 @@ _ABOVE_0 = (
     "soundscape_label_sum", "pseudo_power", "pseudo_label_sum",
     "sample_rate", "duration", "n_fft", "win_length", "hop_length", "n_mels", "power", "top_db",
     "time_mask_width", "freq_mask_width",
-    "epochs", "batch_size", "max_windows", "sampling_floor", "sampling_cap",
+    "embed_step", "epochs", "batch_size", "max_windows", "sampling_floor", "sampling_cap",
 )  # fmt: skip
 _NOT_NEGATIVE = (
-    "window", "distill_weight", "sampling_power", "time_masks", "freq_masks", "mixup_alpha", "weight_decay", "gain_db",
+    "window", "distill_weight", "sampling_power", "hidden", "hold", "views", "time_masks", "freq_masks", "mixup_alpha", "weight_decay", "gain_db",
     "wave_mix_alpha",
 )  # fmt: skip
 _UP_TO_1 = (
@@ -111,6 +111,7 @@ def check_values(r: Knobs) -> None:
     _check_rates(r)
     _check_no_call(r)
     _check_distill(r)
+    _check_embeds(r)
 
 
 def _check_soundscapes(r: Knobs) -> None:
@@ -180,7 +181,7 @@ def _check_mixing(r: Knobs) -> None:
 
 def _check_rates(r: Knobs) -> None:
     """Learning rates, and the average of the weights."""
-    if not isinstance(r.lr, str) and not 0 < r.lr < 10:
+    if not isinstance(r.lr, str) and not 0 < r.lr < 10:  # the head of an embedder learns at 3
         raise BirdfastError(f"the recipe's lr must be a number above 0, 'auto' or 'backbone', not {r.lr}")
     if not 0 < r.body_lr <= 1:
         raise BirdfastError(f"the recipe's body_lr must lie above 0 and not above 1, it is {r.body_lr}")
@@ -216,4 +217,30 @@ def _check_distill(r: Knobs) -> None:
     if r.distill_kind == "bce" and r.activation == "softmax":
         raise BirdfastError(
             "distill_kind='bce' trains each class by itself: it needs activation='sigmoid', not 'softmax'; or take 'kl'"
+        )
+
+
+# What works on spectrograms, or mixes waveforms in the batch: an embedder's items are embeddings.
+_OF_PICTURES = ("time_masks", "freq_masks", "wave_mix", "soundscape_mix")
+
+
+def _check_embeds(r: Knobs) -> None:
+    if not r.embeds:
+        if r.views:
+            raise BirdfastError(f"views={r.views} are of an embedder: set backbone='birdnet', or views=0")
+        return
+    if on := [name for name in _OF_PICTURES if getattr(r, name)]:
+        raise BirdfastError(
+            f"backbone={r.backbone!r} makes embeddings, no spectrograms: set {', '.join(f'{name}=0' for name in on)}, or "
+            "begin with recipe='birdnet'"
+        )
+    if r.pooling != "avg":
+        raise BirdfastError(f"pooling={r.pooling!r} is of spectrograms: with backbone={r.backbone!r} set join")
+    if r.pad == "repeat":
+        raise BirdfastError(f"with backbone={r.backbone!r} set pad='end': what lies beyond a recording is not heard")
+    if r.embed_step > r.duration:
+        raise BirdfastError(f"embed_step={r.embed_step:g} s goes beyond the clip: give at most {r.duration:g}")
+    if r.views and not (r.background or r.gain_db or r.filter_p):
+        raise BirdfastError(
+            f"views={r.views} would all be alike: set background, gain_db or filter_p, by which they differ, or views=0"
         )

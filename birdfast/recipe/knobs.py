@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Literal
 
 Pad = Literal["repeat", "end", "center"]
 Normalize = Literal["standard", "minmax", "none"]
 Loss = Literal["auto", "ce", "bce", "focal", "bce_focal", "asymmetric", "soft_auc", "soft_auc_bce"]
+
+
+EMBEDDERS = ("birdnet",)  # those with a name; others by their file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +86,15 @@ class Knobs:
     dropout: float = 0.2
     drop_path: float = 0.0
 
+    # an embedder as backbone: "birdnet", or the .toml of another. It stays as it is, a head on its embeddings learns
+    embed_step: float = 1.0  # s between the windows that the embedder hears of a clip
+    join: Literal["lse", "max", "mean", "attention"] = "lse"  # windows to a clip: log of the mean exp, the highest, ...
+    hidden: int = 0  # units of a layer beside the linear one; 0: none
+    start: Literal["known", "zero"] = "known"  # "known": the embedder's own rows of the species that it knows
+    hold: float = 0.0  # decay towards the start, a step at the peak rate; 0: none
+    views: int = 0  # times that each recording is embedded besides, with the augmentation of waveforms above
+    optimizer: Literal["adam", "sgd"] = "adam"  # "sgd": classes without a recording keep their start
+
     # loss; "auto": cross-entropy for one species a clip, BCE for many
     loss: Loss = "auto"  # "ce": BirdCLEF 2024 to 2026 1st; "bce_focal": 2023 1st; "soft_auc": 2025 4th, large batches
     label_smoothing: float = 0.0
@@ -113,6 +126,11 @@ class Knobs:
     group: str = "author"  # rows that agree in this column stay on one side; "none": recordings alone
     max_windows: int = 12  # windows scored a recording, spread evenly, so that one long file does not hold up an epoch
     max_bad: float = 0.05  # share of unreadable files at which training stops
+
+    @property
+    def embeds(self) -> bool:
+        """Whether the backbone is a frozen embedder, and a head on its embeddings is trained."""
+        return self.backbone in EMBEDDERS or PurePath(self.backbone).suffix in (".toml", ".onnx", ".tflite")
 
     @property
     def n_samples(self) -> int:

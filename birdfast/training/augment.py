@@ -19,8 +19,11 @@ from birdfast.training.transforms import ORDER, AudioTensor, PcmTensor, needs, p
 _KNOBS = ("gain_db", "filter_p", "background", "wave_mix", "soundscape_mix", "pseudo_mix")
 
 
-def wave_tfms(recipe, n_classes):
-    "The batch transforms of waveforms that a recipe describes"
+def wave_tfms(recipe, n_classes, *, window=None, backgrounds=None):
+    """The batch transforms of waveforms that a recipe describes
+
+    Of a `window` of s, in place of a clip; `backgrounds` are files that stand for the recipe's background="soundscapes".
+    """
     tfms = []
     if recipe.gain_db:
         tfms.append(RandomGain(recipe.gain_db))
@@ -28,7 +31,8 @@ def wave_tfms(recipe, n_classes):
         tfms.append(RandomFilter(recipe.filter_p))
     if recipe.background:
         snr = recipe.background_snr_low, recipe.background_snr_high
-        tfms.append(AddBackground(recipe.background, recipe.sample_rate, recipe.duration, recipe.background_p, snr))
+        where, duration = backgrounds or recipe.background, window or recipe.duration
+        tfms.append(AddBackground(where, recipe.sample_rate, duration, recipe.background_p, snr))
     if recipe.wave_mix:
         tfms.append(WaveMix(n_classes, recipe.wave_mix, recipe.wave_mix_alpha, recipe.wave_mix_labels, recipe.no_call))
     return [PcmToAudio(recipe.sample_rate), *tfms] if tfms else []
@@ -122,9 +126,10 @@ class AddBackground(_WaveTransform):
 
     def __init__(self, folder, sample_rate=32_000, duration=5.0, p=0.5, snr=(3.0, 30.0), most=128):
         super().__init__()
-        self.folder, self.sample_rate, self.duration = str(folder), sample_rate, duration
+        self.folder, self.sample_rate, self.duration = folder, sample_rate, duration
         self.p_item, self.snr, self.most, self.pool = p, snr, most, None
-        check_background(folder)
+        if isinstance(folder, (str, Path)):
+            check_background(folder)
 
     def __getstate__(self):
         return self.__dict__ | {"pool": None}  # read again where it is needed
@@ -155,9 +160,9 @@ def check_background(folder):
 
 
 def read_background(folder, sample_rate, duration, most):
-    "Up to `most` clips of a folder, half precision `(n, time)` with a peak of 1; what is silent or cannot be read is left out"
+    "Up to `most` clips of a folder or of files, half precision `(n, time)` with a peak of 1; what is silent or cannot be read is left out"
     places, clips, n_bad = [], [], 0
-    for file in get_audio_files(folder):
+    for file in get_audio_files(folder) if isinstance(folder, (str, Path)) else folder:
         try:
             places += [(file, start) for start in window_starts(read_header(file).duration, window=duration)]
         except AudioError:
@@ -175,7 +180,8 @@ def read_background(folder, sample_rate, duration, most):
         raise BirdfastError(
             f"background={str(folder)!r} holds no sound that can be read: mend it or name another folder"
         )
-    note(f"{len(clips)} clips of background from {folder}" + (f"; {n_bad} files cannot be read" if n_bad else ""))
+    where = folder if isinstance(folder, (str, Path)) else f"{len(folder)} soundscapes"
+    note(f"{len(clips)} clips of background from {where}" + (f"; {n_bad} files cannot be read" if n_bad else ""))
     return torch.stack(clips)
 
 

@@ -5,10 +5,12 @@ from fastai.data.transforms import ColSplitter, EncodedMultiCategorize, MultiCat
 from fastcore.foundation import L
 
 from birdfast.errors import BirdfastError
+from birdfast.models.embedding import EmbedWindows
 from birdfast.sources.labels import sum_to, targets
 from birdfast.spectrogram.logmel import LogMel
 from birdfast.training import show  # noqa: F401 - registers how fastai draws birdfast's types
 from birdfast.training.augment import wave_tfms
+from birdfast.training.embeddings import AudioToEmbedding
 from birdfast.training.pools import AddWindow, multi_hot
 from birdfast.training.transforms import AudioToSpec, Clip, Cue, MaskFreq, MaskTime, ReadClip, Window
 
@@ -26,6 +28,9 @@ def AudioBlock(sample_rate=32_000, duration=5.0, pad="repeat", logmel=None, bad_
 
 def recipe_audio_block(recipe, bad_files=None, reader=None, n_classes=None):
     "The AudioBlock that a recipe describes, augmentation included; `reader` in place of its ReadClip"
+    if recipe.embeds:
+        front_end = EmbedWindows(recipe.backbone, step=recipe.embed_step)
+        return TransformBlock(item_tfms=[reader], batch_tfms=[AudioToEmbedding(front_end)])
     logmel = LogMel.from_recipe(recipe)
     block = AudioBlock(recipe.sample_rate, recipe.duration, recipe.pad, logmel, bad_files, recipe.window)
     if reader:

@@ -109,6 +109,8 @@ def check_cache(cache, recipe):
     "Refuse a cache that there is not, and saved spectrograms where the recipe wants more than they hold"
     if cache and cache not in CACHES:
         raise unknown("cache", cache, CACHES)
+    if recipe.embeds != (cache == "embedding") and cache:
+        raise BirdfastError(f"cache={cache!r}: a head on an embedder takes cache='embedding', and nothing else does")
     if cache == "spectrogram":
         check_waveforms(recipe, "cache='spectrogram'")
         check_whole(recipe)

@@ -11,7 +11,9 @@ from fastai.data.core import DataLoaders
 from fastai.torch_core import default_device, num_distrib
 
 from birdfast.audio.bad_files import BadFiles
+from birdfast.audio.cache import CACHE_ROOT
 from birdfast.audio.npy import is_npy
+from birdfast.audio.read import get_audio_files
 from birdfast.errors import BirdfastError, unknown
 from birdfast.models.backbone import check_model
 from birdfast.models.defaults import backbone_lr
@@ -32,6 +34,7 @@ from birdfast.training.augment import check_background, check_waveforms
 from birdfast.training.blocks import bird_block
 from birdfast.training.cached import cached_reader, check_cache
 from birdfast.training.distill import check_teacher, load_teacher
+from birdfast.training.embeddings import ReadEmbeddings, cache_embeddings
 from birdfast.training.loader import BirdDL
 from birdfast.training.pools import check_pseudo, labelled_pool, not_validated, pseudo_pool, read_pseudo
 from birdfast.training.run_folder import as_given
@@ -90,7 +93,13 @@ def bird_dls(
     train = clips[~clips["is_valid"]]
     _check_train(train, recipe)
     _check_rate(recordings, recipe)
-    reader = cached_reader(cache, recordings, recipe, bad_files, cache_dir=cache_dir)
+    if recipe.embeds:
+        root = (cache_dir or CACHE_ROOT) if cache else None
+        backgrounds = _unlabelled(source) if recipe.background == "soundscapes" else None
+        stores = cache_embeddings(recordings, recipe, root, train=train["path"], backgrounds=backgrounds)
+        reader = ReadEmbeddings(recipe, stores, bad_files)
+    else:
+        reader = cached_reader(cache, recordings, recipe, bad_files, cache_dir=cache_dir)
     teacher = load_teacher(recipe, source.classes, train["path"].tolist()) if recipe.distill else None
     block = bird_block(recipe, source.classes, bad_files, reader, teacher, pools)
     dls = _dataloaders(block, clips, _draws(train, recipe), recipe, num_workers, device)
@@ -100,6 +109,19 @@ def bird_dls(
     dls.teacher, dls.leaks = teacher, leak_report(*_all_heard(recordings, is_valid, pseudo), group=recipe.group)
     _introduce(dls, recordings, is_valid)
     return dls
+
+
+def _unlabelled(source):
+    "Soundscapes without labels, for background"
+    labelled = set() if source.soundscapes is None else set(source.soundscapes["path"])
+    files = (
+        [] if source.unlabelled is None else [f for f in get_audio_files(source.unlabelled) if str(f) not in labelled]
+    )
+    if not files:
+        raise BirdfastError(
+            "background='soundscapes' wants soundscapes without labels, and there are none: set it to ''"
+        )
+    return files
 
 
 def _check_names(columns, knobs):
@@ -121,7 +143,7 @@ def check_request(recipe, cache=None):
     check_cache(cache, recipe)
     if recipe.distill:
         check_teacher(Path(recipe.distill))
-    if recipe.background:
+    if recipe.background and not (recipe.embeds and recipe.background == "soundscapes"):
         check_background(recipe.background)
 
 

@@ -14,6 +14,7 @@ from fastai.callback.channelslast import ChannelsLast
 from fastai.callback.progress import ProgressCallback
 from fastai.callback.schedule import ParamScheduler, SchedCos, valley
 from fastai.learner import Learner, load_model, replacing_yield
+from fastai.optimizer import SGD
 from fastai.torch_core import params, rank_distrib, to_detach
 from fastcore.foundation import L
 
@@ -21,6 +22,7 @@ from birdfast.errors import BirdfastError
 from birdfast.models.backbone import create_model, n_features
 from birdfast.models.batch_memory import keep_batch_memory
 from birdfast.models.defaults import backbone_lr, defaults_of, precision
+from birdfast.models.embedding import EmbeddingModel
 from birdfast.models.losses import create_loss
 from birdfast.notes import note
 from birdfast.splits.clips import windows_of
@@ -41,6 +43,7 @@ from birdfast.training.checkpoint import (
     seed_draws,
 )
 from birdfast.training.distill import create_distill
+from birdfast.training.embeddings import HoldStart, ReadEmbeddings, start_head
 from birdfast.training.gpu import FusedAdam, SmoothLoss, for_gpu, has_bf16
 from birdfast.training.metrics import bird_metrics, of_classes, per_recording
 from birdfast.training.mixup import MixUp
@@ -55,7 +58,9 @@ MOST_LR = 2.5e-3
 
 
 def bird_splitter(model):
-    "Layer groups: the backbone, the head"
+    "Layer groups: the backbone, the head; of a head on a frozen embedder one"
+    if isinstance(model, EmbeddingModel):
+        return [params(model)]
     return [params(model.body), params(model.head)]
 
 
@@ -319,6 +324,7 @@ def _recipe_callbacks(recipe):
     "What a recipe adds to training"
     labels = "union" if recipe.task == "multi" else "interpolate"
     cbs = [MixUp(recipe.mixup_alpha, labels, recipe.no_call)] if recipe.mixup_alpha else []
+    cbs += [HoldStart(recipe.hold)] if recipe.embeds and recipe.hold else []
     return [*cbs, AverageWeights(recipe.ema, recipe.swa)] if recipe.ema or recipe.swa else cbs
 
 
@@ -340,11 +346,16 @@ def bird_learner(
     device = torch.device(dls.device)
     if device.type == "cuda":
         kwargs.setdefault("opt_func", FusedAdam)
+    if recipe.optimizer == "sgd":
+        kwargs.setdefault("opt_func", SGD)
     torch.manual_seed(recipe.seed)  # the head's first weights
     learn = BirdLearner(
         dls, create_model(recipe, len(dls.vocab) - recipe.no_call), loss_func=create_loss(recipe), splitter=bird_splitter,
         metrics=bird_metrics() if metrics is None else metrics, cbs=cbs, wd=recipe.weight_decay, path=path or Path(), **kwargs,
     )  # fmt: skip
+    if recipe.embeds:
+        reader = next(t for t in dls.after_item.fs if isinstance(t, ReadEmbeddings))
+        start_head(learn.model, recipe, dls.source, reader.store)
     if getattr(dls, "teacher", None) is not None:
         learn.add_cb(create_distill(recipe, dls.teacher, n_features(learn.model.body, recipe), device))
     learn.recipe, learn.recorder.smooth_loss = recipe, SmoothLoss()

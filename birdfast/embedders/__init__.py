@@ -1,0 +1,1 @@
+"""Frozen, pretrained models of sound."""

@@ -1,0 +1,164 @@
+"""A classifier on a frozen embedder: waveform to embeddings of windows, and those to logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from birdfast.embedders.load import embedder_settings, load_embedder
+from birdfast.errors import BirdfastError, unknown
+from birdfast.recipe.recipe import Recipe
+
+JOINS = ("lse", "max", "mean", "attention")
+
+
+class EmbedWindows(nn.Module):
+    """Waveform ``(..., time)`` to embeddings ``(..., windows, size)``: the front end of an embedder, as LogMel is a backbone's.
+
+    Windows begin `step` s apart. One that holds nothing but digital silence, as where a clip reaches beyond its
+    recording, is not there: NaN. The embedder is not part of the state dict; a copy or a pickle loads its file again.
+
+    Parameters
+    ----------
+    name
+        What :func:`~birdfast.embedders.load.load_embedder` takes.
+    step
+        Seconds from window to window.
+    sha256
+        Of the embedder's file, where another one must be refused.
+    """
+
+    def __init__(self, name: str, *, step: float = 1.0, sha256: str = "") -> None:
+        super().__init__()
+        self.name, self.step, self.sha256 = name, step, sha256
+        settings = embedder_settings(name)
+        self.sample_rate, self.window, self.size = settings.sample_rate, settings.window, settings.size
+        self._embedder: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_embedder": None}
+
+    @property
+    def embedder(self) -> Any:
+        """The embedder, loaded when first asked for."""
+        if self._embedder is None:
+            self._embedder = load_embedder(self.name, sha256=self.sha256)
+        return self._embedder
+
+    def extra_repr(self) -> str:
+        return f"{self.name!r}, {self.sample_rate} Hz, windows of {self.window:g} s, step={self.step:g}"
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        sound = waveform.detach().float().cpu().numpy()
+        windows = self.cut(sound.reshape(-1, sound.shape[-1]))
+        embedded = self.embed(windows.reshape(-1, windows.shape[-1]))
+        return torch.from_numpy(embedded).reshape(*waveform.shape[:-1], windows.shape[1], self.size).to(waveform.device)
+
+    def cut(self, sound: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Waveforms ``(n, time)`` to their windows ``(n, windows, samples)``, the last one filled up with silence."""
+        length, hop = round(self.window * self.sample_rate), round(self.step * self.sample_rate)
+        n = 1 + max(0, -(-(sound.shape[-1] - length) // hop))
+        missing = (n - 1) * hop + length - sound.shape[-1]
+        padded = np.pad(sound, ((0, 0), (0, missing))) if missing > 0 else sound
+        return np.lib.stride_tricks.sliding_window_view(padded, length, axis=1)[:, ::hop][:, :n]
+
+    def embed(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Windows ``(n, samples)`` to embeddings ``(n, size)``; NaN for digital silence."""
+        heard = windows.any(1)
+        out = np.full((len(windows), self.size), np.nan, np.float32)
+        if heard.any():
+            out[heard] = self.embedder.embed(np.ascontiguousarray(windows[heard]))
+        return out
+
+
+class EmbeddingModel(nn.Module):
+    """Embeddings ``(batch, windows, size)`` to logits ``(batch, n_classes)``: each window by one linear layer, then joined.
+
+    Windows that are NaN are not there.
+
+    Parameters
+    ----------
+    join
+        Over the windows of a clip: "lse", the logarithm of the mean of exp(logits), between mean and maximum; "max";
+        "mean"; "attention", learned (as :class:`~birdfast.models.heads.SedHead`).
+    hidden
+        Units of a layer with ReLU whose output is added to the linear one's; 0: none. It begins at nothing.
+    """
+
+    scale: Tensor
+
+    def __init__(self, size: int, n_classes: int, *, join: str = "lse", hidden: int = 0, dropout: float = 0.0) -> None:
+        super().__init__()
+        if join not in JOINS:
+            raise unknown("join", join, JOINS)
+        self.join = join
+        self.linear = nn.Linear(size, n_classes)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+        self.attention = nn.Linear(size, n_classes) if join == "attention" else None
+        self.mlp = _mlp(size, hidden, n_classes, dropout) if hidden else None
+        # Root mean square norm of the embeddings: with it, one learning rate suits every embedder.
+        self.register_buffer("scale", torch.tensor(1.0))
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        there = ~embeddings[..., 0].isnan()
+        there = there | ~there.any(-1, keepdim=True)  # of nothing but silence, the silence counts
+        x = embeddings.nan_to_num() / self.scale
+        logits = self.linear(x) if self.mlp is None else self.linear(x) + self.mlp(x)
+        return self._joined(logits, x, there[..., None])
+
+    def _joined(self, logits: Tensor, x: Tensor, there: Tensor) -> Tensor:
+        n = there.sum(-2)
+        if self.attention is not None:
+            weights = torch.tanh(self.attention(x)).masked_fill(~there, -torch.inf).softmax(-2)
+            return (weights * logits).sum(-2)
+        if self.join == "mean":
+            return logits.masked_fill(~there, 0.0).sum(-2) / n
+        heard = logits.masked_fill(~there, -torch.inf)
+        return heard.amax(-2) if self.join == "max" else heard.logsumexp(-2) - n.log()
+
+    @torch.no_grad()
+    def start_at(self, weight: Tensor, bias: Tensor, *, scale: float) -> None:
+        """Begin the linear layer at rows ``(n_classes, size)`` and biases ``(n_classes,)`` for embeddings as they are."""
+        self.scale.fill_(scale)
+        self.linear.weight.copy_(weight * scale)
+        self.linear.bias.copy_(bias)
+
+
+def _mlp(size: int, hidden: int, n_classes: int, dropout: float) -> nn.Module:
+    last = nn.Linear(hidden, n_classes)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(nn.Linear(size, hidden), nn.ReLU(), nn.Dropout(dropout), last)
+
+
+def create_embedding_model(recipe: Recipe, n_logits: int) -> EmbeddingModel:
+    """The head that `recipe` describes, all zeros; :meth:`EmbeddingModel.start_at` gives it a start."""
+    size = embedder_settings(recipe.backbone).size
+    return EmbeddingModel(size, n_logits, join=recipe.join, hidden=recipe.hidden, dropout=recipe.dropout)
+
+
+def check_embedder(recipe: Recipe) -> None:
+    """Refuse a recipe that its embedder cannot serve, before any data are read.
+
+    Raises
+    ------
+    BirdfastError
+        If what the embedder needs is not installed, or rate or duration are not the embedder's.
+    """
+    settings = embedder_settings(recipe.backbone)
+    if recipe.sample_rate != settings.sample_rate:
+        raise BirdfastError(
+            f"{recipe.backbone} hears sound at {settings.sample_rate} Hz: set sample_rate={settings.sample_rate} "
+            f"(it is {recipe.sample_rate})"
+        )
+    if recipe.duration < settings.window:
+        raise BirdfastError(
+            f"{recipe.backbone} hears windows of {settings.window:g} s: set duration={settings.window:g} or more "
+            f"(it is {recipe.duration:g})"
+        )
+    settings.check_file()
