@@ -115,6 +115,17 @@ class SmoothedBCE(_SigmoidLoss):
         return F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
 
 
+class SummedBCE(SmoothedBCE):
+    """Binary cross-entropy summed over the classes of a clip, averaged over clips: each class is its own logistic regression.
+
+    A learning rate suits it whatever the number of classes.
+    """
+
+    def _reduced(self, logits: Tensor, targets: Tensor, known: Tensor) -> Tensor:
+        loss = (self.each(logits, targets) * known).sum(-1)
+        return loss if self.reduction == "none" else loss.mean() if self.reduction == "mean" else loss.sum()
+
+
 class FocalBCE(_SigmoidLoss):
     """Binary cross-entropy that counts what is already right for little (focal loss, Lin et al. 2017).
 
@@ -198,7 +209,7 @@ def _pairs_loss(logits: Tensor, targets: Tensor, known: Tensor) -> Tensor:
 
 
 _LOSSES: dict[str, type[_Loss]] = {
-    "ce": LabelSmoothingCrossEntropy, "bce": SmoothedBCE, "focal": FocalBCE, "bce_focal": BCEFocal,
+    "ce": LabelSmoothingCrossEntropy, "bce": SmoothedBCE, "bce_sum": SummedBCE, "focal": FocalBCE, "bce_focal": BCEFocal,
     "asymmetric": AsymmetricLoss, "soft_auc": SoftAUC, "soft_auc_bce": SoftAUCBCE,
 }  # fmt: skip
 

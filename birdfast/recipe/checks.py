@@ -181,7 +181,7 @@ def _check_mixing(r: Knobs) -> None:
 
 def _check_rates(r: Knobs) -> None:
     """Learning rates, and the average of the weights."""
-    if not isinstance(r.lr, str) and not 0 < r.lr < 10:  # the head of an embedder learns at 3
+    if not isinstance(r.lr, str) and not 0 < r.lr < 10:
         raise BirdfastError(f"the recipe's lr must be a number above 0, 'auto' or 'backbone', not {r.lr}")
     if not 0 < r.body_lr <= 1:
         raise BirdfastError(f"the recipe's body_lr must lie above 0 and not above 1, it is {r.body_lr}")

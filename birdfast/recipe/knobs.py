@@ -8,7 +8,7 @@ from typing import Literal
 
 Pad = Literal["repeat", "end", "center"]
 Normalize = Literal["standard", "minmax", "none"]
-Loss = Literal["auto", "ce", "bce", "focal", "bce_focal", "asymmetric", "soft_auc", "soft_auc_bce"]
+Loss = Literal["auto", "ce", "bce", "bce_sum", "focal", "bce_focal", "asymmetric", "soft_auc", "soft_auc_bce"]
 
 
 EMBEDDERS = ("birdnet",)  # those with a name; others by their file

@@ -43,6 +43,7 @@ BIRDNET = Recipe(
     fmax=15_000.0,  # of the pictures that people look at
     task="multi",
     activation="sigmoid",
+    loss="bce_sum",
     optimizer="sgd",
     lr=3.0,
     weight_decay=0.0,
