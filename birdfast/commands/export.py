@@ -14,14 +14,10 @@ import pandas as pd
 from birdfast.commands.models import find_bundle
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
+from birdfast.scoring.engines.load import KINDS
 from birdfast.splits.run_files import BUNDLE, PICKLE, SPLIT
 
-FORMATS = {
-    ".safetensors": "a bundle, safe, loads without fastai",
-    ".onnx": "ONNX Runtime",
-    ".xml": "OpenVINO",
-    ".pkl": "fastai's load_learner",
-}
+FORMATS = {suffix: kind.what for suffix, kind in KINDS.items()} | {".pkl": "fastai's load_learner"}
 
 
 def export(
@@ -51,7 +47,7 @@ def export(
     if out.suffix not in FORMATS:
         known = ", ".join(f"{suffix} ({what})" for suffix, what in FORMATS.items())
         raise BirdfastError(f"{out} must end in one of {known}")
-    if recordings and out.suffix not in (".onnx", ".xml"):
+    if recordings and not (out.suffix in KINDS and KINDS[out.suffix].write):
         raise BirdfastError(
             f"recordings to check are of an .onnx or .xml, nothing is checked for {out}: leave them out"
         )
@@ -121,7 +117,7 @@ def _pickle_of(source: Path) -> Path:
 def _copy(path: Path, out: Path) -> Path:
     """A copy put in place whole; `path` is checked to be what it says first if it is a bundle."""
     from birdfast.files.writing import replacing
-    from birdfast.scoring.export import as_shippable
+    from birdfast.scoring.graph import as_shippable
 
     if path.suffix != ".pkl":
         as_shippable(path)

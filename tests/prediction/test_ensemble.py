@@ -20,9 +20,12 @@ from birdfast.prediction.run import predict_into
 from birdfast.recipe.recipe import Recipe
 from birdfast.scoring.bundle import load_bundle, save_bundle
 from birdfast.scoring.bundle_ensemble import load_ensemble, save_ensemble
-from birdfast.scoring.engine import ONE_LANE, Lanes, load_engine
-from birdfast.scoring.engines.ensemble import check_together, mean_rank
-from birdfast.scoring.export import Shipped, as_shippable, export_model
+from birdfast.scoring.engine import ONE_LANE, Lanes
+from birdfast.scoring.engines.ensemble import mean_rank
+from birdfast.scoring.engines.load import load_engine
+from birdfast.scoring.export import export_model
+from birdfast.scoring.graph import Shipped, as_shippable
+from birdfast.scoring.together import check_together
 
 ORDER = [2, 0, 3, 1]
 
