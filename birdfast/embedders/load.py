@@ -1,11 +1,16 @@
 """STAND-IN until branch embed is merged."""
 
 from __future__ import annotations
-import importlib.util, threading, hashlib
+
+import hashlib
+import importlib.util
+import threading
 from dataclasses import dataclass
-from pathlib import Path
 from functools import cache
+from pathlib import Path
+
 import numpy as np
+
 from birdfast.errors import BirdfastError
 
 

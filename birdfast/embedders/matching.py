@@ -1,6 +1,7 @@
 """STAND-IN until branch embed is merged."""
 
 from dataclasses import dataclass
+
 import numpy as np
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from hashlib import blake2b
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -13,6 +16,9 @@ from birdfast.embedders.load import embedder_settings, load_embedder
 from birdfast.errors import BirdfastError, unknown
 from birdfast.recipe.recipe import Recipe
 
+_KEPT = 4096  # embeddings that are remembered: 16 MB of BirdNET's
+_LOOKING = Lock()
+_RECENT: dict[str, OrderedDict[bytes, NDArray[np.float32]]] = {}
 JOINS = ("lse", "max", "mean", "attention")
 
 
@@ -49,6 +55,11 @@ class EmbedWindows(nn.Module):
             self._embedder = load_embedder(self.name, sha256=self.sha256)
         return self._embedder
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """The embedder's name and the SHA-256 of its file, by which a bundle finds it again."""
+        return {"name": self.embedder.name, "sha256": self.embedder.sha256}
+
     def extra_repr(self) -> str:
         return f"{self.name!r}, {self.sample_rate} Hz, windows of {self.window:g} s, step={self.step:g}"
 
@@ -67,11 +78,29 @@ class EmbedWindows(nn.Module):
         return np.lib.stride_tricks.sliding_window_view(padded, length, axis=1)[:, ::hop][:, :n]
 
     def embed(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Windows ``(n, samples)`` to embeddings ``(n, size)``; NaN for digital silence."""
-        heard = windows.any(1)
+        """Windows ``(n, samples)`` to embeddings ``(n, size)``; NaN for digital silence.
+
+        Windows with the same samples are embedded once, also those that a call before has seen: neighbouring clips share
+        most of theirs, and so do the members of an ensemble.
+        """
         out = np.full((len(windows), self.size), np.nan, np.float32)
-        if heard.any():
-            out[heard] = self.embedder.embed(np.ascontiguousarray(windows[heard]))
+        heard = np.flatnonzero(windows.any(1))
+        keys = {int(i): blake2b(np.ascontiguousarray(windows[i]), digest_size=16).digest() for i in heard}
+        recent = _RECENT.setdefault(self.embedder.sha256, OrderedDict())
+        with _LOOKING:
+            known = {key: recent[key] for key in keys.values() if key in recent}
+        first = {key: i for i, key in reversed(keys.items()) if key not in known}
+        if first:
+            new = dict(
+                zip(first, self.embedder.embed(np.ascontiguousarray(windows[list(first.values())])), strict=True)
+            )
+            known |= new
+            with _LOOKING:
+                recent.update(new)
+                while len(recent) > _KEPT:
+                    recent.popitem(last=False)
+        for i, key in keys.items():
+            out[i] = known[key]
         return out
 
 
@@ -105,6 +134,8 @@ class EmbeddingModel(nn.Module):
         self.register_buffer("scale", torch.tensor(1.0))
 
     def forward(self, embeddings: Tensor) -> Tensor:
+        if embeddings.ndim == 4:  # of a waveform with its channel
+            embeddings = embeddings.flatten(1, 2)
         there = ~embeddings[..., 0].isnan()
         there = there | ~there.any(-1, keepdim=True)  # of nothing but silence, the silence counts
         x = embeddings.nan_to_num() / self.scale

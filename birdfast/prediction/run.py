@@ -19,7 +19,7 @@ from birdfast.prediction.fill import score_into
 from birdfast.prediction.postprocess import PostProcess
 from birdfast.prediction.predictor import Predictor
 from birdfast.prediction.ray import score_on_ray
-from birdfast.prediction.store import Recording, Settings, Store, digest_file
+from birdfast.prediction.store import Recording, Settings, Store, digest_model
 from birdfast.scoring.engines.ensemble import EnsembleEngine
 
 ENGINES = ("local", "ray")
@@ -135,7 +135,7 @@ def settings_of(
             "ranks compare the windows of all recordings, which are scored one after the other here: blend by the mean, "
             "or rank with Ensemble(...).predict, a csv or a submission"
         )
-    digests = tuple(digest_file(model) for model in models)
+    digests = tuple(digest_model(model) for model in models)
     weights = predictor.engine.weights if isinstance(predictor.engine, EnsembleEngine) else ()
     unequal = weights if len(set(weights)) > 1 and len(models) > 1 else ()
     return Settings(

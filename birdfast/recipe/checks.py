@@ -42,7 +42,8 @@ _ABOVE_0 = (
     "embed_step", "epochs", "batch_size", "max_windows", "sampling_floor", "sampling_cap",
 )  # fmt: skip
 _NOT_NEGATIVE = (
-    "window", "distill_weight", "sampling_power", "hidden", "hold", "views", "time_masks", "freq_masks", "mixup_alpha", "weight_decay", "gain_db",
+    "window", "hidden", "hold", "views",
+    "distill_weight", "sampling_power", "time_masks", "freq_masks", "mixup_alpha", "weight_decay", "gain_db",
     "wave_mix_alpha",
 )  # fmt: skip
 _UP_TO_1 = (

@@ -14,6 +14,11 @@ Loss = Literal["auto", "ce", "bce", "bce_sum", "focal", "bce_focal", "asymmetric
 EMBEDDERS = ("birdnet",)  # those with a name; others by their file
 
 
+def names_embedder(backbone: str) -> bool:
+    """Whether a backbone is a frozen embedder: one with a name, or the file that describes one."""
+    return backbone in EMBEDDERS or PurePath(backbone).suffix in (".toml", ".tflite")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Knobs:
     """Every knob of a training run, with its unit and its default. :class:`~birdfast.recipe.recipe.Recipe` checks them."""
@@ -130,7 +135,7 @@ class Knobs:
     @property
     def embeds(self) -> bool:
         """Whether the backbone is a frozen embedder, and a head on its embeddings is trained."""
-        return self.backbone in EMBEDDERS or PurePath(self.backbone).suffix in (".toml", ".onnx", ".tflite")
+        return names_embedder(self.backbone)
 
     @property
     def n_samples(self) -> int:

@@ -35,6 +35,7 @@ _HEADER_LIMIT = 100_000_000  # bytes, safetensors' own
 class Bundle:
     """A classifier with all that inference needs.
 
+    `logmel` is an :class:`~birdfast.models.embedding.EmbedWindows` where the recipe's backbone is an embedder.
     ``nn.Sequential(bundle.logmel, bundle.model)`` maps waveforms ``(batch, 1, time)`` to logits ``(batch, n_classes)``;
     with the recipe's `no_call` they have one more, the last.
     """
@@ -79,12 +80,12 @@ def load_bundle(path: str | Path) -> Bundle:
     BirdfastError
         If there is no file, if it is no bundle, damaged, of a newer birdfast, or its weights do not fit its recipe.
     """
-    from birdfast.spectrogram.logmel import LogMel
+    from birdfast.models.front_end import create_front_end
 
     path = Path(path)
     header = read_header(path)
     model = read_model(path, header)
-    logmel = LogMel.from_recipe(header.recipe)
+    logmel = create_front_end(header.recipe, header.extra)
     return Bundle(model.eval(), logmel, header.classes, header.recipe, header.versions, header.extra)
 
 
@@ -135,14 +136,16 @@ def as_bundle(model: Any) -> Bundle:
         return model
     from torch import nn
 
-    from birdfast.spectrogram.logmel import LogMel
+    from birdfast.models.front_end import create_front_end
 
     recipe, vocab = getattr(model, "recipe", None), getattr(getattr(model, "dls", None), "vocab", None)
     net = getattr(model, "model", None)
     if not (isinstance(recipe, Recipe) and isinstance(net, nn.Module) and vocab is not None):
         raise _no_bundle(model)
     classes = [str(name) for name in vocab]
-    return Bundle(net, LogMel.from_recipe(recipe), classes[:-1] if recipe.no_call else classes, recipe)
+    hears = create_front_end(recipe)
+    extra = {"embedder": hears.identity} if recipe.embeds else {}
+    return Bundle(net, hears, classes[:-1] if recipe.no_call else classes, recipe, extra=extra)
 
 
 def _no_bundle(model: Any) -> BirdfastError:

@@ -126,7 +126,7 @@ def load_ensemble(path: str | Path) -> BundleEnsemble:
     BirdfastError
         If it is no ensemble, damaged, of a newer birdfast, or its weights do not fit its recipes.
     """
-    from birdfast.spectrogram.logmel import LogMel
+    from birdfast.models.front_end import create_front_end
 
     path = Path(path)
     metadata = read_metadata(path)
@@ -137,6 +137,6 @@ def load_ensemble(path: str | Path) -> BundleEnsemble:
     for i, text in enumerate(texts):
         h = read_header_json(text, path)
         model = read_model(path, h, prefix=f"{i}.").eval()
-        members.append(Bundle(model, LogMel.from_recipe(h.recipe), h.classes, h.recipe, h.versions, h.extra))
+        members.append(Bundle(model, create_front_end(h.recipe, h.extra), h.classes, h.recipe, h.versions, h.extra))
     ensemble = as_ensemble(members, weights=weights)
     return BundleEnsemble(ensemble.members, ensemble.weights, extra)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from birdfast.errors import BirdfastError
 from birdfast.models.losses import probabilities
+from birdfast.recipe.recipe import Recipe
 from birdfast.scoring.bundle import Bundle, as_bundle, clone
 from birdfast.scoring.bundle_ensemble import BundleEnsemble, as_ensemble, holds_ensemble
 from birdfast.scoring.engine import Several
@@ -41,6 +42,11 @@ class Shipped(nn.Module):
 
     def __init__(self, bundle: Shippable) -> None:
         super().__init__()
+        if embeds := [r.backbone for r in _recipes(bundle) if r.embeds]:
+            raise BirdfastError(
+                f"{embeds[0]} is a file of its own, which no graph holds: give people the bundle, which finds the file again "
+                "(pip install '.[birdnet]' there)"
+            )
         ensemble = bundle if isinstance(bundle, BundleEnsemble) else BundleEnsemble([bundle], (1.0,))
         self.models = nn.ModuleList(clone(member)[1].cpu() for member in ensemble.members)
         self.reads = [
@@ -61,6 +67,10 @@ class Shipped(nn.Module):
             return each[0]
         ordered = [scores[:, columns] for scores, columns in zip(each, self.columns, strict=True)]
         return (torch.stack(ordered, dim=-1) * self.shares).sum(dim=-1)
+
+
+def _recipes(bundle: Shippable) -> list[Recipe]:
+    return [member.recipe for member in bundle.members] if isinstance(bundle, BundleEnsemble) else [bundle.recipe]
 
 
 def _settings(logmel: nn.Module) -> dict[str, Any]:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from birdfast.errors import BirdfastError, unknown
+from birdfast.recipe.knobs import names_embedder
 from birdfast.scoring.bundle import SUFFIX as BUNDLE
 from birdfast.scoring.bundle_ensemble import BundleEnsemble, holds_ensemble, load_ensemble
 from birdfast.scoring.engine import Engine, Running
+from birdfast.scoring.engines.embedder import EmbedderEngine
 from birdfast.scoring.engines.ensemble import EnsembleEngine
 from birdfast.scoring.engines.onnx import OnnxEngine, write_onnx
 from birdfast.scoring.engines.openvino import WEIGHTS, OpenVinoEngine, write_openvino
@@ -69,6 +71,9 @@ def load_engine(model: Any, *, device: Any = None) -> Engine:
         return load_together(model, device=device)
     if isinstance(model, Running):
         return _shared(model.engine, device)
+    if isinstance(model, (str, Path)) and names_embedder(str(model)) and not Path(model).is_dir():
+        _check_cpu(str(model), device)
+        return EmbedderEngine(str(model))
     suffix = Path(model).suffix.lower() if isinstance(model, (str, Path)) else BUNDLE
     if suffix in _NO_BUNDLES or (suffix not in KINDS and Path(model).is_dir()):
         suffix = BUNDLE
@@ -76,8 +81,7 @@ def load_engine(model: Any, *, device: Any = None) -> Engine:
         raise unknown("kind of model", suffix, KINDS)
     if suffix == BUNDLE:
         return _load_bundle(model, device=device)
-    if device is not None and str(device) != "cpu":
-        raise BirdfastError(f"a {suffix} file runs on the CPU: leave out device={str(device)!r}, or give a bundle")
+    _check_cpu(f"a {suffix} file", device)
     return KINDS[suffix].load(model)
 
 
@@ -88,6 +92,11 @@ def load_together(
     members = [load_engine(model, device=device) for model in models]
     names = [name_of(model, member.recipe) for model, member in zip(models, members)]
     return EnsembleEngine(members, names, blend=blend, weights=weights)
+
+
+def _check_cpu(what: str, device: Any) -> None:
+    if device is not None and str(device) != "cpu":
+        raise BirdfastError(f"{what} runs on the CPU: leave out device={str(device)!r}, or give a bundle")
 
 
 def _shared(engine: Engine, device: Any) -> Engine:

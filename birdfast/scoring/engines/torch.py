@@ -35,6 +35,7 @@ class TorchEngine:
         if self._device.type == "cpu":  # the first two together double the speed
             self._net.to(memory_format=torch.channels_last)
             keep_batch_memory()
+        if self._device.type == "cpu" and not self.recipe.embeds:
             noise = torch.randn(1, 1, self.recipe.n_samples, generator=torch.Generator().manual_seed(0))
             self._net = fold_batch_norm(self._net, noise)
 
