@@ -85,7 +85,7 @@ class EmbedWindows(nn.Module):
         """
         out = np.full((len(windows), self.size), np.nan, np.float32)
         heard = np.flatnonzero(windows.any(1))
-        keys = {int(i): blake2b(np.ascontiguousarray(windows[i]), digest_size=16).digest() for i in heard}
+        keys = {int(i): blake2b(windows[i].tobytes(), digest_size=16).digest() for i in heard}
         recent = _RECENT.setdefault(self.embedder.sha256, OrderedDict())
         with _LOOKING:
             known = {key: recent[key] for key in keys.values() if key in recent}

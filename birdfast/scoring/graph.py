@@ -17,6 +17,7 @@ from birdfast.scoring.bundle import Bundle, as_bundle, clone
 from birdfast.scoring.bundle_ensemble import BundleEnsemble, as_ensemble, holds_ensemble
 from birdfast.scoring.engine import Several
 from birdfast.scoring.header import Header
+from birdfast.scoring.together import check_alike
 from birdfast.spectrogram.dft import MatmulLogMel
 
 Shippable = Bundle | BundleEnsemble
@@ -48,6 +49,8 @@ class Shipped(nn.Module):
                 "(pip install '.[birdnet]' there)"
             )
         ensemble = bundle if isinstance(bundle, BundleEnsemble) else BundleEnsemble([bundle], (1.0,))
+        for member in ensemble.members:
+            check_alike(bundle.recipe, member.recipe, member.recipe.name)
         self.models = nn.ModuleList(clone(member)[1].cpu() for member in ensemble.members)
         self.reads = [
             partial(probabilities, activation=member.recipe.activation, no_call=member.recipe.no_call)

@@ -160,7 +160,7 @@ def check_background(folder):
 
 
 def read_background(folder, sample_rate, duration, most):
-    "Up to `most` clips of a folder or of files, half precision `(n, time)` with a peak of 1; silent and unreadable ones are left out"
+    "Up to `most` clips of a folder or of files, half precision `(n, time)` with a peak of 1, but silent and unreadable ones"
     places, clips, n_bad = [], [], 0
     for file in get_audio_files(folder) if isinstance(folder, (str, Path)) else folder:
         try:

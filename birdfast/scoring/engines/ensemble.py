@@ -12,7 +12,7 @@ import pandas as pd
 
 from birdfast.errors import BirdfastError, unknown
 from birdfast.scoring.engine import Engine, Floats, Lanes
-from birdfast.scoring.together import check_together, check_weights
+from birdfast.scoring.together import check_together, check_weights, heard_by, widest
 
 Blend = Literal["mean", "rank"]
 BLENDS = ("mean", "rank")
@@ -24,8 +24,9 @@ class EnsembleEngine:
     Parameters
     ----------
     members, names
-        One or more engines, and what to call each in an error. They hear windows of one length and know the same
-        classes, in any order; the first one's order is the ensemble's.
+        One or more engines, and what to call each in an error. They score windows of one length and know the same
+        classes, in any order; the first one's order is the ensemble's. Sound is read at the highest rate among them, and
+        each is given what it wants of it.
     blend
         "mean" of the probabilities. "rank": of each class's places in the order of all windows that are predicted
         together, 0 to 1; it makes models agree that are sure of themselves to different degrees, and is no probability.
@@ -55,7 +56,7 @@ class EnsembleEngine:
             check_together((first.recipe, first.classes), (member.recipe, member.classes), name)
             if isinstance(member, EnsembleEngine) and member.blend == "rank":
                 raise BirdfastError(f"{name} cannot join the ensemble: it blends by rank; name its models instead")
-        self.classes, self.recipe = first.classes, first.recipe
+        self.classes, self.recipe = first.classes, widest([member.recipe for member in self.members])
         self.extra = {
             name: value for name, value in first.extra.items() if name != "calibration"
         }  # the first one's only
@@ -82,8 +83,9 @@ class EnsembleEngine:
         return [self._run(i, batch)[:, columns] for i, columns in enumerate(self._columns)]
 
     def _run(self, i: int, batch: Floats) -> Floats:
+        member = self.members[i]
         with self._locks[i]:
-            return self.members[i].run(batch)
+            return member.run(heard_by(member.recipe, batch, self.recipe))
 
 
 def weighted_mean(scores: Sequence[Floats], weights: Sequence[float]) -> Floats:
