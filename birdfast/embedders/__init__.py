@@ -1,1 +1,0 @@
-"""Frozen, pretrained models of sound."""
