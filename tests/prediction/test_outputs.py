@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 import soundfile
 from test_predictor import CLASSES, RATE, make_bundle, song, write
+from typer.testing import CliRunner
 
+from birdfast.cli import app
 from birdfast.errors import BirdfastError
 from birdfast.evaluation.calibration import METHODS, TARGETS, fit_calibration
 from birdfast.files.places import version_of
@@ -310,3 +312,21 @@ def test_formats_and_names(result, scores, tmp_path):
     assert below_common(apart) == apart, "never out of the folder"
     assert below_common(["s3://x/y/c.ogg"]) == {"s3://x/y/c.ogg": "c.ogg"}
     assert len(set(names.values())) == 4 and names["/x/a.wav"].startswith("a-")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_writes_lists_and_takes_back_what_is_its_own(result, scores, tmp_path, form):
+    assert write_outputs(result, str(tmp_path), [form], view(scores), **BAND)["events"] > 5
+    listed = pd.read_csv(tmp_path / "outputs.csv")
+    assert set(listed["form"]) == {form}
+    written = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()} - {"outputs.csv"}
+    assert set(listed["file"]) == written != set() and all((tmp_path / file).stat().st_size for file in written)
+    none = view(scores, thresholds=np.full(len(CLASSES), 1.1))
+    write_outputs(result, str(tmp_path), [form], none, **BAND)
+    left = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()} - {"outputs.csv"}
+    assert left == set(pd.read_csv(tmp_path / "outputs.csv")["file"]) <= written
+
+
+def test_the_help_names_every_form():
+    said = CliRunner().invoke(app, ["predict", "--help"], env={"COLUMNS": "400"}).output
+    assert all(f" {form}" in said for form in FORMS)
