@@ -22,8 +22,10 @@ from common import measure
 
 from birdfast import Predictor, load_bundle
 from birdfast.evaluation.metrics import roc_auc
-from birdfast.scoring import engine as engines
-from birdfast.scoring.export import describe, save_ir, write_onnx, write_openvino
+from birdfast.scoring.engines import openvino as of_openvino
+from birdfast.scoring.engines.load import load_engine
+from birdfast.scoring.engines.onnx import describe, write_onnx
+from birdfast.scoring.engines.openvino import save_ir, write_openvino
 from birdfast.scoring.header import seal
 from birdfast.scoring.parity import check_windows
 
@@ -37,7 +39,7 @@ def onnx_fp32(bundle: Any, folder: Path, sound: np.ndarray) -> Path:
 
 
 def openvino_fp32(bundle: Any, folder: Path, sound: np.ndarray) -> Path:
-    return write_openvino(bundle, write_onnx(bundle, folder / "model.onnx"), folder / "model.xml")
+    return write_openvino(bundle, folder / "model.xml")
 
 
 def onnx_fp16(bundle: Any, folder: Path, sound: np.ndarray) -> Path:
@@ -163,13 +165,13 @@ def main(path: str, folder: str) -> None:
         make = VARIANTS[variant]
         with tempfile.TemporaryDirectory() as out:
             model = bundle if make is None else make(bundle, Path(out), sound)
-            engines.OPENVINO_PRECISION = "bf16" if variant.endswith("bf16") else "f32"
+            of_openvino.PRECISION = "bf16" if variant.endswith("bf16") else "f32"
             found = scores(model)
             files = [Path(path)] if make is None else [model, *model.parent.glob("model.bin")]
             change = (found - full).abs().to_numpy()
             return {
                 "mb": round(sum(file.stat().st_size for file in files) / 1e6, 1),
-                "cpu_ms_per_window": round(milliseconds(engines.load_engine(model), sound[:BATCH]), 2),
+                "cpu_ms_per_window": round(milliseconds(load_engine(model), sound[:BATCH]), 2),
                 "mean_change": float(change.mean()),
                 "largest_change": float(change.max()),
                 "roc_auc": roc_auc(truth.to_numpy(), found.to_numpy()),

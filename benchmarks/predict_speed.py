@@ -33,9 +33,8 @@ from torch import nn
 from birdfast import Bundle, Predictor, load_bundle, read_clip, roc_auc
 from birdfast.models.batch_memory import keep_batch_memory
 from birdfast.scoring.bundle import clone
-from birdfast.scoring.engine import load_engine
+from birdfast.scoring.engines.load import KINDS, load_engine
 from birdfast.scoring.engines.torch import fold_batch_norm
-from birdfast.scoring.export import write_onnx, write_openvino
 
 ENGINES = ["PyTorch", "ONNX Runtime", "OpenVINO"]
 BATCH = 32
@@ -59,8 +58,8 @@ def made(engine: str, bundle: Any, folder: Path) -> Any:
     """What a Predictor takes for that engine."""
     if engine == "PyTorch":
         return bundle
-    path = write_onnx(bundle, folder / "model.onnx")
-    return path if engine == "ONNX Runtime" else write_openvino(bundle, path, folder / "model.xml")
+    suffix, write = next((suffix, kind.write) for suffix, kind in KINDS.items() if kind.what == engine and kind.write)
+    return write(bundle, folder / f"model{suffix}")
 
 
 def seconds(call: Callable[[], Any], clock: Callable[[], float], rounds: int = 5) -> float:

@@ -11,17 +11,14 @@ from typing import Any
 
 import pandas as pd
 
+from birdfast import __version__
 from birdfast.commands.models import find_bundle
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
+from birdfast.scoring.engines.load import KINDS
 from birdfast.splits.run_files import BUNDLE, PICKLE, SPLIT
 
-FORMATS = {
-    ".safetensors": "a bundle, safe, loads without fastai",
-    ".onnx": "ONNX Runtime",
-    ".xml": "OpenVINO",
-    ".pkl": "fastai's load_learner",
-}
+FORMATS = {suffix: kind.what for suffix, kind in KINDS.items()} | {".pkl": "fastai's load_learner"}
 
 
 def export(
@@ -51,7 +48,7 @@ def export(
     if out.suffix not in FORMATS:
         known = ", ".join(f"{suffix} ({what})" for suffix, what in FORMATS.items())
         raise BirdfastError(f"{out} must end in one of {known}")
-    if recordings and out.suffix not in (".onnx", ".xml"):
+    if recordings and not (out.suffix in KINDS and KINDS[out.suffix].write):
         raise BirdfastError(
             f"recordings to check are of an .onnx or .xml, nothing is checked for {out}: leave them out"
         )
@@ -121,7 +118,7 @@ def _pickle_of(source: Path) -> Path:
 def _copy(path: Path, out: Path) -> Path:
     """A copy put in place whole; `path` is checked to be what it says first if it is a bundle."""
     from birdfast.files.writing import replacing
-    from birdfast.scoring.export import as_shippable
+    from birdfast.scoring.graph import as_shippable
 
     if path.suffix != ".pkl":
         as_shippable(path)
@@ -138,7 +135,7 @@ def load_pickle(path: Path) -> Any:
     Raises
     ------
     BirdfastError
-        If there is none, or what it was made with is not installed.
+        If there is none, it was pickled by another birdfast, or what it was made with is not installed.
     """
     from birdfast.models.quiet import no_script_warnings
 
@@ -154,13 +151,27 @@ def load_pickle(path: Path) -> Any:
             return load_learner(path)
         except UnboundLocalError as error:  # fastai swallows the ImportError and stumbles over what it did not load
             needs = _missing_module(path)
+            if "birdfast" in needs:
+                raise _of_another(path) from error
             raise BirdfastError(
                 f"{path} cannot be loaded, it needs {needs}: install it, or export elsewhere"
             ) from error
         except (pickle.UnpicklingError, EOFError, AttributeError, RuntimeError, ImportError, KeyError) as error:
+            if isinstance(error, AttributeError) and "birdfast" in str(error):
+                raise _of_another(path) from error
             raise BirdfastError(
                 f"{path} cannot be loaded ({error}): it is damaged, or made by other versions"
             ) from error
+
+
+def _of_another(path: Path) -> BirdfastError:
+    """A pickle names the modules of the birdfast that wrote it, and holds their objects: no other can stand in."""
+    bundle = path.with_name(BUNDLE)
+    beside = f"take the bundle beside it, {bundle}" if bundle.is_file() else "take the bundle of its run"
+    return BirdfastError(
+        f"{path} was pickled by birdfast 0.1, or by one newer than this {__version__}, whose modules have other names: "
+        f"{beside}, or where that birdfast is installed make one, birdfast export {path} {path.with_suffix('.safetensors')}"
+    )
 
 
 def _missing_module(path: Path) -> str:

@@ -18,9 +18,10 @@ from birdfast.files.writing import check_place
 from birdfast.notes import note
 from birdfast.prediction.postprocess import PostProcess
 from birdfast.prediction.submission import read_sample, submission_year
+from birdfast.scoring.engines.load import KINDS
 from birdfast.splits.run_files import BUNDLE, RECIPE
 
-MODELS = (".safetensors", ".onnx", ".xml", ".pkl")
+MODELS = (*KINDS, ".pkl")
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def predict(
     models
         A bundle or the folder of a run; several are an ensemble.
     out
-        A folder, which holds the store and the `formats` of :mod:`birdfast.prediction.outputs.view`; or a ``.csv``.
+        A folder, which holds the store and the `formats` of :mod:`birdfast.prediction.outputs.forms`; or a ``.csv``.
     submission
         A sample submission: the csv `out` gets its rows and columns; the recordings are one folder.
     """
@@ -140,7 +141,7 @@ def _folder(
     how: PredictOptions,
     options: ViewOptions,
 ) -> str:
-    from birdfast.prediction.outputs.view import check_outputs, write_outputs
+    from birdfast.prediction.outputs.forms import check_outputs, write_outputs
 
     check_outputs(formats, context)
     if set(formats) == {"csv"} and options.finds_events:
@@ -162,8 +163,8 @@ def _one_csv(
     models: list[Path], paths: Sequence[str | Path], out: str, how: PredictOptions, options: ViewOptions
 ) -> str:
     """Through a store that is thrown away, so that memory stays bounded here too."""
+    from birdfast.audio.recordings import find_recordings
     from birdfast.files.writing import appending
-    from birdfast.prediction.jobs import find_recordings
 
     view, _ = make_view(options, models, how.step)
     if how.blend == "rank":
@@ -184,7 +185,7 @@ def _one_csv(
 
 def _ranked_csv(models: list[Path], paths: Sequence[str | Path], out: str, how: PredictOptions, view: Any) -> str:
     """In memory: ranks compare all windows."""
-    from birdfast.files.writing import write_csv
+    from birdfast.prediction.outputs.tables import write_csv
 
     if how.engine != "local":
         raise BirdfastError(

@@ -1,4 +1,4 @@
-"""Tables to files, whole or not at all."""
+"""Files that are whole or absent, whenever the machine stops."""
 
 from __future__ import annotations
 
@@ -64,40 +64,8 @@ def placing(place: str) -> Iterator[Path]:
         put(temporary, place)
 
 
-def write_csv(predictions: pd.DataFrame, path: str | Path) -> Path:
-    """Write a scores table of :meth:`Predictor.predict`: ``path, start_time, end_time``, then a column a class."""
-    with replacing(path) as temporary:
-        predictions.to_csv(temporary)
-    return Path(path)
-
-
 @contextmanager
 def appending(place: str, *, index: bool) -> Iterator[Callable[[pd.DataFrame], None]]:
     """Gives a function that adds a table to the csv at `place`, which appears at the end, whole."""
     with placing(place) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         yield lambda table: table.to_csv(file, header=file.tell() == 0, index=index)
-
-
-def raven_text(events: pd.DataFrame, *, sound: str, fmin: float, fmax: float) -> str:
-    """A Raven selection table of one recording's events, the file `sound`; `fmin`, `fmax` in Hz: what the model hears."""
-    table = pd.DataFrame(
-        {
-            "Selection": range(1, len(events) + 1),
-            "View": "Spectrogram 1",
-            "Channel": 1,
-            "Begin Time (s)": events["start_time"].to_numpy(),
-            "End Time (s)": events["end_time"].to_numpy(),
-            "Low Freq (Hz)": fmin,
-            "High Freq (Hz)": fmax,
-            "Begin File": sound,
-            "Species": events["label"].to_numpy(),
-            "Score": events["probability"].to_numpy(dtype=float).round(4),
-        }
-    )
-    return table.to_csv(sep="\t", index=False, float_format="%.10g")
-
-
-def audacity_text(events: pd.DataFrame) -> str:
-    """An Audacity label file of one recording's events: start, end, label."""
-    rows = zip(events["start_time"], events["end_time"], events["label"])
-    return "".join(f"{start:.6f}\t{end:.6f}\t{label}\n" for start, end, label in rows)  # quotes are part of the label

@@ -9,10 +9,12 @@ from typing import Any
 from birdfast.errors import BirdfastError
 from birdfast.prediction.predictor import Predictor
 from birdfast.scoring.bundle import as_kept
-from birdfast.scoring.engines.ensemble import Blend, EnsembleEngine
+from birdfast.scoring.engine import Several
+from birdfast.scoring.engines.ensemble import Blend
+from birdfast.scoring.engines.load import load_together
 
 
-class Ensemble(Predictor):
+class Ensemble(Predictor, Several):
     """A :class:`Predictor` of several models; ``Predictor([a, b])`` predicts the same with the plain mean.
 
     It goes where a single model does: ``evaluate``, ``export_model`` and ``save_ensemble`` take it as it is.
@@ -22,8 +24,8 @@ class Ensemble(Predictor):
     models
         Two or more of what a Predictor takes; they hear windows of one length and know the same classes, in any order.
     blend, weights
-        "mean" or "rank", and what each model counts: see :class:`EnsembleEngine`. Weights can be found with
-        :func:`~birdfast.evaluation.blending.blend_weights` on out-of-fold predictions.
+        "mean" or "rank", and what each model counts: see :class:`~birdfast.scoring.engines.ensemble.EnsembleEngine`.
+        Weights can be found with :func:`~birdfast.evaluation.blending.blend_weights` on out-of-fold predictions.
     device, options
         Of the :class:`Predictor`.
 
@@ -50,7 +52,7 @@ class Ensemble(Predictor):
         **options: Any,
     ) -> None:
         self.models = [as_kept(model) for model in models]
-        engine = EnsembleEngine(self.models, blend=blend, weights=weights, device=device)
+        engine = load_together(self.models, blend=blend, weights=weights, device=device)
         self.blend, self.weights = engine.blend, engine.weights
         super().__init__(engine, **options)
 

@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from birdfast.audio.windows import Job
 from birdfast.errors import BirdfastError, unknown
-from birdfast.prediction.jobs import Job, Scored, score
+from birdfast.prediction.jobs import Scored, score
 from birdfast.recipe.recipe import Recipe
 from birdfast.sources.columns import read_csv
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from birdfast.audio.read import window_starts
+from birdfast.audio.recordings import Paths, find_recordings, read_durations
+from birdfast.audio.windows import Job
 from birdfast.errors import BirdfastError
 from birdfast.files.places import printable
 from birdfast.files.writing import check_place
 from birdfast.notes import note
-from birdfast.prediction.jobs import Job, Paths, Scored, find_recordings, hours_bar, read_durations
 from birdfast.prediction.outputs.events import average_overlaps, check_average, mean_within
-from birdfast.prediction.postprocess import PostProcess, score_files
+from birdfast.prediction.postprocess import PostProcess
+from birdfast.prediction.scorer import Scorer
 from birdfast.prediction.submission import (
     WINDOW,
     asked_classes,
@@ -30,17 +31,9 @@ from birdfast.prediction.submission import (
     submission_table,
     write_submission,
 )
-from birdfast.recipe.recipe import Recipe
-from birdfast.scoring.engine import Engine, Lanes, load_engine
-from birdfast.scoring.engines.ensemble import EnsembleEngine, mean_rank
-
-if TYPE_CHECKING:  # PyTorch is loaded by the engine that needs it
-    import torch
-
-    from birdfast.scoring.bundle import Bundle
 
 
-class Predictor:
+class Predictor(Scorer):
     """Scores recordings with a trained classifier, the same on every machine and in every engine, without fastai.
 
     Parameters
@@ -64,40 +57,6 @@ class Predictor:
     errors
         After each prediction: a table ``path, reason`` of the recordings that could not be read.
     """
-
-    def __init__(
-        self,
-        model: str | Path | Bundle | Sequence[Any] | Any,
-        *,
-        batch_size: int = 16,
-        workers: int | None = None,
-        device: str | torch.device | None = None,
-    ) -> None:
-        if batch_size < 1 or (workers is not None and workers < 1):
-            raise BirdfastError(f"batch_size and workers must be 1 or more, they are {batch_size} and {workers}")
-        self.engine: Engine = model if isinstance(model, EnsembleEngine) else load_engine(model, device=device)
-        self.batch_size, self.workers = batch_size, workers or min(8, os.cpu_count() or 1)
-        self.classes: list[str] = self.engine.classes
-        self.recipe: Recipe = self.engine.recipe
-        self.extra: dict[str, Any] = self.engine.extra
-        self.errors = _error_table({})
-
-    def __repr__(self) -> str:
-        engines = self.engine.members if isinstance(self.engine, EnsembleEngine) else [self.engine]
-        backbones = ", ".join(dict.fromkeys(engine.recipe.backbone for engine in engines))
-        runs = f"{self.engine.name} on {self.engine.device}"
-        return f"Predictor({backbones}, {len(self.classes)} classes, windows of {self.window:g} s, {runs})"
-
-    @property
-    def ranked(self) -> EnsembleEngine | None:
-        """The ensemble whose members' ranks are averaged, for which all windows have to be scored first."""
-        engine = self.engine
-        return engine if isinstance(engine, EnsembleEngine) and engine.blend == "rank" else None
-
-    @property
-    def window(self) -> float:
-        """Length in s of the windows that are scored."""
-        return self.recipe.scored
 
     def predict(
         self,
@@ -146,7 +105,7 @@ class Predictor:
             check_average(step, self.window)
         durations, broken = read_durations(find_recordings(paths), workers=self.workers)
         jobs = [Job(p, d, window_starts(d, window=self.window, step=step, last=last)) for p, d in durations.items()]
-        scores = self._score(jobs, broken, post=post, progress=progress, max_bad=max_bad)
+        scores = self.score_all(jobs, broken, post=post, progress=progress, max_bad=max_bad)
         table = pd.DataFrame(scores, index=_index(jobs, self.window), columns=self.classes)
         table = table[~table.index.isin(self.errors["path"], level="path")]
         return average_overlaps(table, step or self.window) if average else table
@@ -231,7 +190,7 @@ class Predictor:
         windows
             `path` and `start_time` (s) of each; in any order, also twice. `post` acts on a file's windows in order.
         durations, broken
-            Seconds of each file, or why it cannot be read, as :func:`~birdfast.prediction.jobs.read_durations` gives them.
+            Seconds of each file, or why it cannot be read, as :func:`~birdfast.audio.recordings.read_durations` gives them.
         length
             Seconds of each; a model that hears longer or shorter ones is given that around the middle, within the file.
 
@@ -246,7 +205,7 @@ class Predictor:
         wanted = pd.DataFrame({"path": windows["path"].to_numpy(), "start": starts})
         of_path = {str(path): np.unique(group) for path, group in wanted.groupby("path", sort=False)["start"]}
         jobs = [Job(path, durations[path], starts) for path, starts in of_path.items() if path in durations]
-        scores = self._score(jobs, dict(broken), post=post, progress=progress, max_bad=None)
+        scores = self.score_all(jobs, dict(broken), post=post, progress=progress, max_bad=None)
         table = pd.DataFrame(scores, index=_index(jobs, self.window).droplevel("end_time"), columns=self.classes)
         return table.reindex(pd.MultiIndex.from_frame(wanted))
 
@@ -264,80 +223,8 @@ class Predictor:
             note(f"{empty:,} rows of {len(self.errors)} unreadable files hold the mean of all other rows")
         return filled.fillna(filled.mean())
 
-    def _score(
-        self,
-        jobs: list[Job],
-        broken: dict[str, str],
-        *,
-        post: PostProcess | None,
-        progress: bool,
-        max_bad: float | None,
-    ) -> np.ndarray:
-        """Probabilities ``(n_windows, n_classes)`` of all jobs in order; NaN for those in :attr:`errors`."""
-        total, broken = len(jobs) + len(broken), dict(broken)
-        ends = np.cumsum([len(job.starts) for job in jobs])
-        rows = {job.path: slice(end - len(job.starts), end) for job, end in zip(jobs, ends)}
-        scores = np.full((sum(len(job.starts) for job in jobs), len(self._columns)), np.nan, dtype=np.float32)
-        _check_share(broken, total, max_bad)
-        bar = hours_bar(sum(job.duration for job in jobs), total, progress=progress)
-        with bar, self.engine.lanes() as lanes:
-            for part in self.score_jobs(jobs, post, lanes=lanes, advance=bar.update):
-                if part.reason:
-                    broken[part.job.path] = part.reason
-                    _check_share(broken, total, max_bad)
-                    scores[rows[part.job.path]] = np.nan
-                else:
-                    scores[rows[part.job.path]][part.first : part.first + len(part.scores)] = part.scores
-        self.errors = _error_table(broken)
-        _tell_broken(broken, total)
-        ranked = self.ranked
-        return mean_rank(np.split(scores, len(ranked.members), axis=1), ranked.weights) if ranked else scores
-
-    @property
-    def _columns(self) -> list[str]:
-        """The class of each column that is scored: of ranked members, one after the other."""
-        return self.classes * (len(self.ranked.members) if self.ranked else 1)
-
-    def score_jobs(
-        self, jobs: Iterable[Job], post: PostProcess | None, *, lanes: Lanes, advance: Callable[[float], object]
-    ) -> Iterator[Scored]:
-        """The jobs' scores as they come, from the engine's `lanes`."""
-        return score_files(
-            jobs, self.recipe, self._run, post=post or PostProcess(), window=self.window, classes=self._columns,
-            batch_size=self.batch_size, workers=self.workers, lanes=lanes, advance=advance,
-        )  # fmt: skip
-
-    def _run(self, clips: list[np.ndarray]) -> np.ndarray:
-        """Waveforms ``(time,)`` to probabilities ``(len(clips), n_classes)``; of ranked members, side by side."""
-        batch, ranked = np.stack(clips), self.ranked
-        scores = np.hstack(ranked.run_each(batch)) if ranked else self.engine.run(batch)
-        if not np.isfinite(scores).all():
-            raise BirdfastError("the model gives NaN: its training diverged, train again with a lower learning rate")
-        return scores
-
 
 def _index(jobs: list[Job], window: float) -> pd.MultiIndex:
     starts = np.concatenate([job.starts for job in jobs]) if jobs else np.empty(0)
     paths = np.repeat(np.array([job.path for job in jobs], dtype=object), [len(job.starts) for job in jobs])
     return pd.MultiIndex.from_arrays([paths, starts, starts + window], names=["path", "start_time", "end_time"])
-
-
-def _check_share(broken: dict[str, str], total: int, max_bad: float | None) -> None:
-    if max_bad is not None and len(broken) > max_bad * total:
-        path, reason = list(broken.items())[-1]
-        raise BirdfastError(
-            f"{len(broken)} of {total} recordings cannot be read, more than max_bad={max_bad:.0%} allows; "
-            f"the last, {path}: {reason}"
-        )
-
-
-def _tell_broken(broken: dict[str, str], total: int) -> None:
-    if broken:
-        path, reason = next(iter(broken.items()))
-        if len(broken) == total:
-            raise BirdfastError(f"none of the {total} recordings can be read; the first, {path}: {reason}")
-        note(f"{len(broken)} of {total} recordings cannot be read, .errors lists them; the first, {path}: {reason}")
-
-
-def _error_table(broken: dict[str, str]) -> pd.DataFrame:
-    return pd.DataFrame({"path": list(broken), "reason": list(broken.values())}, dtype=str)

@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 from birdfast.errors import BirdfastError
 from birdfast.files.places import absolute
 from birdfast.prediction.ensemble import load_predictor
+from birdfast.prediction.fill import score_into
 from birdfast.prediction.store import Recording, Settings, Store
 
 FILES = (
@@ -25,15 +26,13 @@ FILES = (
 _CORES = 4  # of an actor: more speed up a small network little
 
 
-class _Scorer:
+class _Actor:
     """An actor: the models, loaded once, and the store."""
 
     def __init__(self, place: str, settings: Settings, models: Sequence[str], options: dict[str, Any]) -> None:
         self.store, self.predictor = Store(place, settings), load_predictor(models, **options)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[str]]:
-        from birdfast.prediction.run import score_into
-
         rows = zip(batch["path"], batch["version"], batch["stale"])
         recordings = [Recording(str(path), str(version), tuple(str(stale).split())) for path, version, stale in rows]
         errors = score_into(self.store, self.predictor, recordings, progress=False)
@@ -61,7 +60,7 @@ def score_on_ray(
     cores, gpus, actors = _share(ray.nodes(), len(rows))
     blocks = max(ceil(len(rows) / FILES), min(len(rows), 4 * actors))
     scored = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
-        _Scorer,
+        _Actor,
         fn_constructor_args=(store.place, store.settings, [absolute(model) for model in models], options),
         batch_size=None,  # a block
         compute=ray.data.ActorPoolStrategy(size=actors),

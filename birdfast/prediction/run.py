@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
-from birdfast.audio.read import AudioError, window_starts
+from birdfast.audio.read import window_starts
+from birdfast.audio.recordings import Paths, find_recordings
 from birdfast.errors import BirdfastError, unknown
 from birdfast.files.places import absolute, printable
 from birdfast.notes import note
 from birdfast.prediction.ensemble import Ensemble, each_model, load_predictor
-from birdfast.prediction.jobs import Job, Paths, Scored, find_recordings, hours_bar, read_durations
+from birdfast.prediction.fill import score_into
 from birdfast.prediction.postprocess import PostProcess
 from birdfast.prediction.predictor import Predictor
+from birdfast.prediction.ray import score_on_ray
 from birdfast.prediction.store import Recording, Settings, Store, digest_file
 from birdfast.scoring.engines.ensemble import EnsembleEngine
 
@@ -99,8 +100,6 @@ def predict_into(
     store.begin(str(model) for model in models)
     errors: dict[str, str] = {}
     if engine == "ray" and waiting:
-        from birdfast.prediction.ray import score_on_ray
-
         errors = score_on_ray(store, models, waiting, progress=progress, **options)
     elif waiting:
         errors = score_into(store, predictor, waiting, progress=progress)
@@ -142,39 +141,6 @@ def settings_of(
     return Settings(
         digests, tuple(predictor.classes), window, float(step or window), last, post or PostProcess(), unequal
     )
-
-
-def score_into(
-    store: Store, predictor: Predictor, recordings: Sequence[Recording], *, progress: bool
-) -> dict[str, str]:
-    """Score recordings into a store, each as soon as it is through; gives the reasons of those that cannot be read."""
-    by_path, how = {recording.path: recording for recording in recordings}, store.settings
-    durations, errors = read_durations(list(by_path), workers=predictor.workers)
-    jobs = (
-        Job(path, length, window_starts(length, window=how.window, step=how.step, last=how.last))
-        for path, length in durations.items()
-    )
-    bar = hours_bar(sum(durations.values()), len(recordings), progress=progress)
-    with bar, predictor.engine.lanes() as lanes:
-        parts = predictor.score_jobs(jobs, how.post, lanes=lanes, advance=bar.update)
-        for path, group in groupby(parts, key=lambda part: part.job.path):
-            try:
-                _write(store, by_path[path], group)
-            except AudioError as error:
-                errors[path] = error.reason
-    return errors
-
-
-def _write(store: Store, recording: Recording, parts: Iterable[Scored]) -> None:
-    with store.writing(recording) as write:
-        row = 0
-        for part in parts:
-            if part.reason:
-                raise AudioError(recording.path, part.reason)
-            if part.first != row:
-                raise RuntimeError(f"window {row} of {recording.path} has no scores: nothing was written for it")
-            row += len(part.scores)
-            write(part.job.starts[part.first : row], part.scores, part.job.duration)
 
 
 def _say(store: Store, done: dict[str, str], waiting: list[Recording]) -> None:

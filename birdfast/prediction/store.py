@@ -25,11 +25,12 @@ import pyarrow.parquet as pq
 
 from birdfast import __version__
 from birdfast.audio.read import NOT_UTF8
+from birdfast.audio.recordings import MANIFEST
 from birdfast.errors import BirdfastError
 from birdfast.files.places import absolute, below, file_name, is_url, list_files, open_url, remove, version_of
 from birdfast.files.writing import placing
-from birdfast.prediction.jobs import MANIFEST
 from birdfast.prediction.postprocess import PostProcess
+from birdfast.scoring.engines.load import KINDS
 
 FORMAT = 1  # raised when the meaning of the files changes
 RECORDINGS, ERRORS = "recordings.csv", "errors.csv"
@@ -242,11 +243,15 @@ def read_scores(place: str) -> pd.DataFrame:
 
 
 def digest_file(path: str | Path) -> str:
-    """SHA-256 of a model's file, and of its weights where they lie beside it (OpenVINO's ``.bin``)."""
-    with Path(path).open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    weights = Path(path).with_suffix(".bin")
-    return digest if Path(path).suffix != ".xml" or not weights.is_file() else f"{digest}+{digest_file(weights)}"
+    """SHA-256 of a model's file, and of what of it lies beside (OpenVINO's ``.bin``)."""
+    path = Path(path)
+    beside = [path.with_suffix(suffix) for suffix in (KINDS[path.suffix].beside if path.suffix in KINDS else ())]
+    return "+".join(_digest_of(file) for file in (path, *(file for file in beside if file.is_file())))
+
+
+def _digest_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest_text(text: str, length: int) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from birdfast.errors import BirdfastError
 from birdfast.files.writing import replacing
 from birdfast.recipe.recipe import Recipe
+from birdfast.scoring.engine import Running, Several
 from birdfast.scoring.header import (
     ENSEMBLE_KEY,
     KEY,
@@ -146,15 +147,11 @@ def as_bundle(model: Any) -> Bundle:
 
 def _no_bundle(model: Any) -> BirdfastError:
     """Why `model` is no single classifier, and what to give instead."""
-    from birdfast.prediction.ensemble import Ensemble
-    from birdfast.prediction.predictor import Predictor
-    from birdfast.scoring.bundle_ensemble import BundleEnsemble
-
-    if isinstance(model, (list, tuple, BundleEnsemble, Ensemble)):
+    if isinstance(model, (list, tuple, Several)):
         return BirdfastError(
             "an ensemble is no single bundle: write it with save_ensemble; in a list of models name its members instead"
         )
-    if isinstance(model, Predictor):
+    if isinstance(model, Running):
         return BirdfastError("a Predictor runs a model and does not carry it: give the model that it was made of")
     return BirdfastError(
         f"a {type(model).__name__} is neither a bundle's path, a Bundle nor a learner with a recipe and classes: "

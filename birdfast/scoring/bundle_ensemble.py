@@ -10,15 +10,15 @@ from typing import Any
 
 from birdfast.errors import BirdfastError
 from birdfast.files.writing import replacing
-from birdfast.prediction.ensemble import Ensemble
 from birdfast.recipe.recipe import Recipe
 from birdfast.scoring.bundle import SUFFIX, Bundle, as_bundle, checked_weights, read_metadata, read_model
-from birdfast.scoring.engines.ensemble import check_together, check_weights, name_of
+from birdfast.scoring.engine import Several
 from birdfast.scoring.header import ENSEMBLE_KEY, Header, open_seal, read_header_json, read_members, seal
+from birdfast.scoring.together import check_together, check_weights, name_of
 
 
 @dataclass
-class BundleEnsemble:
+class BundleEnsemble(Several):
     """Classifiers that are averaged, with all that inference needs.
 
     `classes` and `recipe` are the first one's; `extra` is anything JSON holds, as of a :class:`Bundle`.
@@ -27,6 +27,12 @@ class BundleEnsemble:
     members: list[Bundle]
     weights: tuple[float, ...]
     extra: dict[str, Any] = field(default_factory=dict)
+    blend = "mean"
+
+    @property
+    def models(self) -> list[Bundle]:  # type: ignore[override]
+        """The members, as of everything that stands for several models."""
+        return self.members
 
     @property
     def classes(self) -> list[str]:
@@ -45,14 +51,14 @@ def as_ensemble(models: Any, *, weights: Sequence[float] | None = None) -> Bundl
     Raises
     ------
     BirdfastError
-        If the models do not go together, weights do not suit them, or an :class:`Ensemble` blends by rank.
+        If the models do not go together, weights do not suit them, or an Ensemble blends by rank.
     """
-    if isinstance(models, (BundleEnsemble, Ensemble, str, Path)) and weights is not None:
+    if isinstance(models, (Several, str, Path)) and weights is not None:
         raise BirdfastError("an ensemble has its weights already: give a list of its models with others")
-    if isinstance(models, Ensemble):
-        return _of_predictor(models)
     if isinstance(models, BundleEnsemble):
         return models
+    if isinstance(models, Several):
+        return _of_several(models)
     if isinstance(models, (str, Path)):
         return load_ensemble(models)
     if not isinstance(models, (list, tuple)):
@@ -66,7 +72,7 @@ def as_ensemble(models: Any, *, weights: Sequence[float] | None = None) -> Bundl
     return BundleEnsemble(members, given, extra)
 
 
-def _of_predictor(ensemble: Ensemble) -> BundleEnsemble:
+def _of_several(ensemble: Several) -> BundleEnsemble:
     if ensemble.blend == "rank":
         raise BirdfastError(
             "ranks compare all windows that are predicted together, which no file of models can, it scores each by itself: "
@@ -76,7 +82,7 @@ def _of_predictor(ensemble: Ensemble) -> BundleEnsemble:
 
 
 def save_ensemble(models: Any, path: str | Path, *, weights: Sequence[float] | None = None) -> Path:
-    """Write an :class:`Ensemble`, or several bundles, learners or paths, to one ``.safetensors``; returns its path.
+    """Write an Ensemble, or several bundles, learners or paths, to one ``.safetensors``; returns its path.
 
     It is put in place whole or not at all.
 

@@ -1,37 +1,25 @@
-"""A classifier as one graph, waveform in and probabilities out: ONNX, and OpenVINO IR made of it."""
+"""A classifier as a file for another runtime, put in place only if it agrees with PyTorch."""
 
 from __future__ import annotations
 
 import tempfile
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
 from birdfast.audio.read import is_audio
+from birdfast.audio.recordings import Paths
 from birdfast.errors import BirdfastError, unknown
 from birdfast.files.places import is_url
 from birdfast.files.writing import replacing
-from birdfast.models.losses import probabilities
 from birdfast.notes import note
-from birdfast.prediction.ensemble import Ensemble
-from birdfast.prediction.jobs import Paths
-from birdfast.scoring.bundle import Bundle, as_bundle, clone
-from birdfast.scoring.bundle_ensemble import BundleEnsemble, as_ensemble, holds_ensemble
-from birdfast.scoring.engine import ONNX, OPENVINO, load_engine
-from birdfast.scoring.header import KEY, Header, open_seal, seal
+from birdfast.scoring.engines.load import KINDS, load_engine
+from birdfast.scoring.graph import as_shippable
 from birdfast.scoring.parity import MOST, Difference, check_windows, compare
-from birdfast.spectrogram.dft import MatmulLogMel
 
-Shippable = Bundle | BundleEnsemble
 SYNTHETIC, RECORDED = "synthetic songs", "real recordings"
-OPSET = 17
 TOLERANCE = 1e-4  # in probability, of an fp32 file
 
 
@@ -77,8 +65,9 @@ def export_model(
         Ensemble blends by rank, which no graph can.
     """
     out = Path(out)
-    if out.suffix not in (ONNX, OPENVINO):
-        raise unknown("format to export to", out.suffix, [ONNX, OPENVINO])
+    write = KINDS[out.suffix].write if out.suffix in KINDS else None
+    if write is None:
+        raise unknown("format to export to", out.suffix, [suffix for suffix, kind in KINDS.items() if kind.write])
     bundle = as_shippable(model, weights=weights)
     known = recordings if recordings is not None else validation_recordings(model)
     if known is None:
@@ -88,9 +77,7 @@ def export_model(
     windows = check_windows(bundle.recipe, known)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".birdfast-") as folder:
-        made = write_onnx(bundle, Path(folder) / "model.onnx")
-        if out.suffix == OPENVINO:
-            made = write_openvino(bundle, made, Path(folder) / "model.xml")
+        made = write(bundle, Path(folder) / f"model{out.suffix}")
         worst = compare(load_engine(bundle, device="cpu"), load_engine(made), windows)
         if worst.size > TOLERANCE:
             raise BirdfastError(
@@ -117,121 +104,9 @@ def existing(paths: Iterable[str]) -> list[str] | None:
 def put_in_place(made: Path, out: Path) -> int:
     """Move what was written to where it belongs, each file whole or not at all; returns the bytes."""
     n_bytes = 0
-    for suffix in (".bin", OPENVINO) if out.suffix == OPENVINO else (ONNX,):
+    for suffix in (*KINDS[out.suffix].beside, out.suffix):
         source = made.with_suffix(suffix)
         n_bytes += source.stat().st_size
         with replacing(out.with_suffix(suffix)) as temporary:
             source.replace(temporary)
     return n_bytes
-
-
-def as_shippable(model: Any, *, weights: Sequence[float] | None = None) -> Shippable:
-    """The bundle or the ensemble meant by a path, a learner, several of either, or an Ensemble."""
-    several = isinstance(model, (list, tuple, BundleEnsemble, Ensemble))
-    if several or (isinstance(model, (str, Path)) and holds_ensemble(model)):
-        return as_ensemble(model, weights=weights)
-    if weights is not None:
-        raise BirdfastError("weights are for several models, this is a single one: leave them out")
-    return as_bundle(model)
-
-
-class Shipped(nn.Module):
-    """Waveforms ``(n, time)`` to probabilities ``(n, n_classes)``, of parts that every runtime knows.
-
-    Of an ensemble it is their weighted mean; members of like spectrograms share one.
-    """
-
-    shares: Tensor
-
-    def __init__(self, bundle: Shippable) -> None:
-        super().__init__()
-        ensemble = bundle if isinstance(bundle, BundleEnsemble) else BundleEnsemble([bundle], (1.0,))
-        self.models = nn.ModuleList(clone(member)[1].cpu() for member in ensemble.members)
-        self.reads = [
-            partial(probabilities, activation=member.recipe.activation, no_call=member.recipe.no_call)
-            for member in ensemble.members
-        ]
-        self.columns = [[member.classes.index(name) for name in bundle.classes] for member in ensemble.members]
-        every = [MatmulLogMel.from_recipe(member.recipe) for member in ensemble.members]
-        told = [_settings(logmel) for logmel in every]
-        self.sees = [told.index(settings) for settings in told]  # the first one with the same spectrogram
-        self.logmels = nn.ModuleDict({str(i): every[i] for i in dict.fromkeys(self.sees)})
-        self.register_buffer("shares", torch.tensor(ensemble.weights, dtype=torch.float32))
-
-    def forward(self, waveform: Tensor) -> Tensor:
-        seen = {int(i): logmel(waveform)[:, None] for i, logmel in self.logmels.items()}
-        each = [read(model(seen[i])) for model, i, read in zip(self.models, self.sees, self.reads, strict=True)]
-        if len(each) == 1:
-            return each[0]
-        ordered = [scores[:, columns] for scores, columns in zip(each, self.columns, strict=True)]
-        return (torch.stack(ordered, dim=-1) * self.shares).sum(dim=-1)
-
-
-def _settings(logmel: nn.Module) -> dict[str, Any]:
-    """What a spectrogram is made by: modules store each argument under its own name."""
-    return {name: value for name, value in vars(logmel).items() if isinstance(value, (bool, int, float, str))}
-
-
-def write_onnx(bundle: Shippable, path: Path) -> Path:
-    """The graph of a bundle, its description in the metadata, sealed."""
-    _need("onnx", "ONNX", "onnx onnxruntime")
-    import onnx
-
-    example = torch.zeros(2, bundle.recipe.n_samples)
-    with warnings.catch_warnings():
-        # torch.export takes minutes over the symbolic lengths that "same" padding piles up; tracing takes a second.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            Shipped(bundle).eval(), (example,), str(path), dynamo=False, opset_version=OPSET,
-            input_names=["waveform"], output_names=["probabilities"],
-            dynamic_axes={"waveform": {0: "n", 1: "time"}, "probabilities": {0: "n"}},
-        )  # fmt: skip
-    model = onnx.load(str(path))
-    describe(model, bundle)
-    onnx.save(model, str(path))
-    seal(path)
-    return path
-
-
-def _header(bundle: Shippable) -> Header:
-    """What the file says of itself: how it hears by the first member's recipe, and which recipes trained all of them."""
-    members = bundle.members if isinstance(bundle, BundleEnsemble) else []
-    more = {"recipes": [member.recipe.to_dict() for member in members]} if members else {}
-    return Header(bundle.classes, bundle.recipe, extra=bundle.extra | more)
-
-
-def describe(model: Any, bundle: Shippable) -> None:
-    """Put the description of `bundle` into an ONNX model's metadata; what others look for stands there by name, too."""
-    import onnx
-
-    header = _header(bundle)
-    plain = {"classes": "\n".join(bundle.classes), "sample_rate": str(bundle.recipe.sample_rate)}
-    onnx.helper.set_model_props(model, {KEY: header.to_json(), "seal": open_seal(), **plain})
-
-
-def write_openvino(bundle: Shippable, onnx_path: Path, path: Path) -> Path:
-    """OpenVINO IR of an ONNX graph: `path` and its ``.bin``, in fp32."""
-    _need("openvino", "OpenVINO", "onnx openvino")
-    import openvino
-
-    model = openvino.convert_model(str(onnx_path))
-    save_ir(model, bundle, path)
-    return path
-
-
-def save_ir(model: Any, bundle: Shippable, path: Path, *, half: bool = False) -> None:
-    """Write an OpenVINO model with the description of `bundle`, sealed."""
-    import openvino
-
-    header = _header(bundle)
-    model.set_rt_info(header.to_json(), [KEY, "header"])
-    model.set_rt_info(open_seal(), [KEY, "seal"])
-    openvino.save_model(model, str(path), compress_to_fp16=half)
-    seal(path, path.with_suffix(".bin"))
-
-
-def _need(module: str, what: str, packages: str) -> None:
-    from importlib.util import find_spec
-
-    if find_spec(module) is None:
-        raise BirdfastError(f"writing {what} needs the package {module}: pip install {packages}")

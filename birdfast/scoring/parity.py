@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birdfast.audio.read import fit, window_starts
+from birdfast.audio.recordings import Paths, find_recordings, read_durations
+from birdfast.audio.windows import Job, decode
 from birdfast.errors import BirdfastError
-from birdfast.prediction.jobs import Job, Paths, decode, find_recordings, read_durations
 from birdfast.recipe.recipe import Recipe
 from birdfast.scoring.engine import Engine
 from birdfast.synthetic.songs import compose, draw_individual, draw_species, sing

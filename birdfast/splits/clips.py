@@ -1,6 +1,5 @@
 """The clips table: which stretch of which file is an item, and which validate."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +8,11 @@ import pandas as pd
 from birdfast.audio.bad_files import BadFiles
 from birdfast.audio.npy import is_npy, npy_headers
 from birdfast.audio.read import get_audio_files, read_header, read_headers, window_starts
+from birdfast.audio.recordings import Paths
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
 from birdfast.recipe.recipe import Recipe
 from birdfast.splits.sides import inside_files, of_soundscapes
-
-Paths = str | Path | Iterable[str | Path]
 
 
 def clips_table(recordings: pd.DataFrame, is_valid: np.ndarray, recipe: Recipe) -> pd.DataFrame:

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from birdfast.audio.read import window_starts
+from birdfast.audio.recordings import find_recordings, read_durations
 from birdfast.errors import BirdfastError
 from birdfast.evaluation.report import INDEX, join_truth, joined_rows
 from birdfast.notes import note
-from birdfast.prediction.jobs import find_recordings, read_durations
 from birdfast.prediction.postprocess import PostProcess
 
 

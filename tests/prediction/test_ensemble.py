@@ -17,12 +17,13 @@ from birdfast.prediction.ensemble import Ensemble, load_predictor
 from birdfast.prediction.postprocess import PostProcess
 from birdfast.prediction.predictor import Predictor
 from birdfast.prediction.run import predict_into
-from birdfast.recipe.recipe import Recipe
 from birdfast.scoring.bundle import load_bundle, save_bundle
 from birdfast.scoring.bundle_ensemble import load_ensemble, save_ensemble
-from birdfast.scoring.engine import ONE_LANE, Lanes, load_engine
-from birdfast.scoring.engines.ensemble import check_together, mean_rank
-from birdfast.scoring.export import Shipped, as_shippable, export_model
+from birdfast.scoring.engine import ONE_LANE, Lanes
+from birdfast.scoring.engines.ensemble import mean_rank
+from birdfast.scoring.engines.load import load_engine
+from birdfast.scoring.export import export_model
+from birdfast.scoring.graph import Shipped, as_shippable
 
 ORDER = [2, 0, 3, 1]
 
@@ -281,9 +282,3 @@ def test_what_does_not_go_together(bundle, other, files, tmp_path):
         load_predictor(files[:1], blend="rank")
     with pytest.raises(BirdfastError, match=r"name ends in \.safetensors"):
         save_ensemble(files, tmp_path / "both.bin")
-
-
-def test_a_model_of_another_window_is_refused_in_the_words_of_its_recipe():
-    recipe = Recipe().with_(duration=5.0)
-    with pytest.raises(BirdfastError, match=r"its recipe has window 2.5, the first model's 5.0"):
-        check_together((recipe, ["a"]), (recipe.with_(window=2.5), ["a"]), "b.safetensors")

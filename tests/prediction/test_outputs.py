@@ -11,15 +11,18 @@ import pandas as pd
 import pytest
 import soundfile
 from test_predictor import CLASSES, RATE, make_bundle, song, write
+from typer.testing import CliRunner
 
+from birdfast.cli import app
 from birdfast.errors import BirdfastError
 from birdfast.evaluation.calibration import METHODS, TARGETS, fit_calibration
 from birdfast.files.places import version_of
-from birdfast.files.writing import audacity_text, raven_text
-from birdfast.prediction.outputs import view as outputs
 from birdfast.prediction.outputs.events import EVENTS, find_events
+from birdfast.prediction.outputs.forms import FORMS, check_outputs, write_outputs
+from birdfast.prediction.outputs.names import below_common, label_names, short_names
+from birdfast.prediction.outputs.selections import Texts, audacity_text, raven_text
 from birdfast.prediction.outputs.sounds import cut_segments
-from birdfast.prediction.outputs.view import View, _label_names, below_common, check_outputs, short_names, write_outputs
+from birdfast.prediction.outputs.view import View
 from birdfast.prediction.run import predict_into
 from birdfast.scoring.bundle import save_bundle
 from birdfast.sources.read import read_source
@@ -235,7 +238,8 @@ def test_a_failure_removes_nothing_and_lists_what_was_written(result, scores, tm
     write_outputs(result, str(tmp_path), ["raven"], view(scores), **BAND)
     before = sorted((tmp_path / "raven").iterdir())
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="full"):
-        patch.setattr(outputs, "audacity_text", lambda *_: (_ for _ in ()).throw(RuntimeError("full")))
+        full = Texts("audacity/{}.txt", lambda *_: (_ for _ in ()).throw(RuntimeError("full")))
+        patch.setitem(FORMS, "audacity", full)
         (tmp_path / "events.csv").write_text("mine")
         write_outputs(result, str(tmp_path), ["events", "flac", "audacity"], view(scores, gap=None), **BAND)
     assert sorted((tmp_path / "raven").iterdir()) == before
@@ -263,7 +267,7 @@ def test_a_list_does_not_reach_beyond_its_folder(result, scores, tmp_path, elsew
 
 def test_late_times_keep_their_milliseconds():
     events = pd.DataFrame([("x", 86395.125, 86400.125, "wren", 0.5)], columns=EVENTS)
-    text = raven_text(events, sound="x.wav", **BAND)
+    text = raven_text(events, "x.wav", (50.0, 4000.0))
     assert pd.read_csv(io.StringIO(text), sep="\t")["Begin Time (s)"].tolist() == [86395.125]
 
 
@@ -302,9 +306,27 @@ def test_formats_and_names(result, scores, tmp_path):
     names = short_names(["/x/a.wav", "/x/deep/A.flac", "/x/b.wav", "s3://x/c.ogg"])
     assert names["/x/b.wav"] == "b" and names["s3://x/c.ogg"] == "c"
     assert below_common(["/x/a.wav", "/x/deep/A.flac"]) == {"/x/a.wav": "a.wav", "/x/deep/A.flac": "deep/A.flac"}
-    twins = _label_names({"x/a.wav": "a.wav", "x/a.flac": "a.flac", "x/y/a.wav": "y/a.wav"})
+    twins = label_names({"x/a.wav": "a.wav", "x/a.flac": "a.flac", "x/y/a.wav": "y/a.wav"})
     assert list(twins.values()) == ["a.wav", "a.flac", "y/a"]
     apart = {"/x/in/../out/a.wav": "out/a.wav", "/x/in/b.wav": "in/b.wav"}
     assert below_common(apart) == apart, "never out of the folder"
     assert below_common(["s3://x/y/c.ogg"]) == {"s3://x/y/c.ogg": "c.ogg"}
     assert len(set(names.values())) == 4 and names["/x/a.wav"].startswith("a-")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_writes_lists_and_takes_back_what_is_its_own(result, scores, tmp_path, form):
+    assert write_outputs(result, str(tmp_path), [form], view(scores), **BAND)["events"] > 5
+    listed = pd.read_csv(tmp_path / "outputs.csv")
+    assert set(listed["form"]) == {form}
+    written = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()} - {"outputs.csv"}
+    assert set(listed["file"]) == written != set() and all((tmp_path / file).stat().st_size for file in written)
+    none = view(scores, thresholds=np.full(len(CLASSES), 1.1))
+    write_outputs(result, str(tmp_path), [form], none, **BAND)
+    left = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()} - {"outputs.csv"}
+    assert left == set(pd.read_csv(tmp_path / "outputs.csv")["file"]) <= written
+
+
+def test_the_help_names_every_form():
+    said = CliRunner().invoke(app, ["predict", "--help"], env={"COLUMNS": "400"}).output
+    assert all(f" {form}" in said for form in FORMS)

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from test_predictor import CLASSES, make_bundle, write
 
+from birdfast.audio import windows
 from birdfast.audio.read import AudioError
 from birdfast.errors import BirdfastError
 from birdfast.evaluation.metrics import class_auc
-from birdfast.prediction import jobs
 from birdfast.prediction.outputs.events import average_overlaps
 from birdfast.prediction.postprocess import (
     KERNEL,
@@ -172,9 +172,9 @@ def test_a_recording_that_breaks_off_leaves_the_others_as_they_are(predictor, fo
             raise AudioError(path, "breaks off")
         return whole(path, start_time=start_time, **how)
 
-    good, whole = predictor.predict(folder, post=EVERYTHING, progress=False), jobs.read_clip
-    monkeypatch.setattr(jobs, "CHUNK", 2.0)
-    monkeypatch.setattr(jobs, "read_clip", fragile)
+    good, whole = predictor.predict(folder, post=EVERYTHING, progress=False), windows.read_clip
+    monkeypatch.setattr(windows, "CHUNK", 2.0)
+    monkeypatch.setattr(windows, "read_clip", fragile)
     table = predictor.predict(folder, post=EVERYTHING, progress=False)
     pd.testing.assert_frame_equal(table, good.drop(str(folder / "0.wav"), level="path"), atol=1e-5, rtol=0)
 

@@ -11,11 +11,11 @@ import pytest
 import soundfile
 import torch
 
+from birdfast.audio import windows
 from birdfast.audio.read import AudioError, read_clip
 from birdfast.errors import BirdfastError
 from birdfast.models import create_model
 from birdfast.models.losses import probabilities
-from birdfast.prediction import jobs
 from birdfast.prediction.predictor import Predictor
 from birdfast.scoring.bundle import Bundle, save_bundle
 from birdfast.spectrogram.logmel import LogMel
@@ -115,14 +115,14 @@ def test_batch_size_and_workers_change_nothing(predictor, bundle, folder, batch_
 def test_pieces_of_a_long_recording_join_without_a_seam(predictor, bundle, tmp_path, monkeypatch):
     path = write(tmp_path / "long.wav", 43, 5)
     whole = predictor.predict(path, step=2.5, progress=False)
-    monkeypatch.setattr(jobs, "CHUNK", 11.0)
+    monkeypatch.setattr(windows, "CHUNK", 11.0)
     pd.testing.assert_frame_equal(predictor.predict(path, step=2.5, progress=False), whole, atol=1e-5, rtol=0)
 
 
 def test_wide_steps_skip_what_lies_between(predictor, tmp_path, monkeypatch):
     path = write(tmp_path / "long.wav", 40, 5)
     asked = []
-    monkeypatch.setattr(jobs, "read_clip", lambda p, **how: asked.append(how) or read_clip(p, **how))
+    monkeypatch.setattr(windows, "read_clip", lambda p, **how: asked.append(how) or read_clip(p, **how))
     table = predictor.predict(path, step=15, progress=False)
     assert table.index.get_level_values("start_time").tolist() == [0, 15, 30]
     assert [how["duration"] for how in asked] == [5, 5, 5]
@@ -130,7 +130,7 @@ def test_wide_steps_skip_what_lies_between(predictor, tmp_path, monkeypatch):
 
 def test_decoding_runs_ahead_but_not_far(bundle, tmp_path, monkeypatch):
     write(tmp_path / "long.wav", 120, 5)
-    monkeypatch.setattr(jobs, "CHUNK", 5.0)
+    monkeypatch.setattr(windows, "CHUNK", 5.0)
     read, scored, ahead, lock = [], [], [], threading.Lock()
 
     def counted(*args, **how):
@@ -141,7 +141,7 @@ def test_decoding_runs_ahead_but_not_far(bundle, tmp_path, monkeypatch):
 
     predictor = Predictor(bundle, batch_size=1, workers=2)
     run = predictor._run
-    monkeypatch.setattr(jobs, "read_clip", counted)
+    monkeypatch.setattr(windows, "read_clip", counted)
     monkeypatch.setattr(predictor, "_run", lambda clips: scored.append(1) or run(clips))
     assert len(predictor.predict(tmp_path, progress=False)) == 24
     with predictor.engine.lanes() as lanes:
@@ -179,8 +179,8 @@ def test_a_file_that_breaks_off_in_the_middle_has_no_rows(predictor, folder, mon
             raise AudioError(path, "cannot be decoded at 10 s")
         return read_clip(path, start_time=start_time, **how)
 
-    monkeypatch.setattr(jobs, "CHUNK", 5.0)
-    monkeypatch.setattr(jobs, "read_clip", fragile)
+    monkeypatch.setattr(windows, "CHUNK", 5.0)
+    monkeypatch.setattr(windows, "read_clip", fragile)
     table = predictor.predict(folder, progress=False)
     assert str(folder / "a.wav") not in table.index.get_level_values("path") and len(table) == 4
     assert not table.isna().any().any()
@@ -241,7 +241,7 @@ def test_a_fresh_process_gives_the_same_without_fastai(bundle, predictor, folder
     path = save_bundle(bundle, tmp_path / "birds.safetensors")
     script = (
         "import sys\nfrom birdfast.prediction.predictor import Predictor\n"
-        "from birdfast.files.writing import write_csv\n"
+        "from birdfast.prediction.outputs.tables import write_csv\n"
         f"write_csv(Predictor({str(path)!r}).predict({str(folder)!r}), {str(tmp_path / 'scores.csv')!r})\n"
         "assert 'fastai' not in sys.modules\n"
     )

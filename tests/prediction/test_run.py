@@ -216,16 +216,16 @@ def test_scores_of_a_recording_that_is_gone_stay_those_of_a_broken_one_do_not(mo
 
 
 def test_a_recording_that_breaks_off_leaves_nothing(model, folder, tmp_path, monkeypatch):
-    from birdfast.prediction import jobs
+    from birdfast.audio import windows
 
     def fragile(path, *, start_time, **how):
         if path.endswith("3.wav") and start_time >= 4:
             raise AudioError(path, "cannot be decoded at 4 s")
         return whole(path, start_time=start_time, **how)
 
-    whole = jobs.read_clip
-    monkeypatch.setattr(jobs, "CHUNK", 2.0)
-    monkeypatch.setattr(jobs, "read_clip", fragile)
+    whole = windows.read_clip
+    monkeypatch.setattr(windows, "CHUNK", 2.0)
+    monkeypatch.setattr(windows, "read_clip", fragile)
     result = predict_into(tmp_path / "out", [model], folder, batch_size=1, workers=1, progress=False)
     assert result.errors["reason"].tolist() == ["cannot be decoded at 4 s"]
     assert len(on_disk(tmp_path / "out").index.unique("path")) == 4
@@ -235,16 +235,16 @@ def test_a_recording_that_breaks_off_leaves_nothing(model, folder, tmp_path, mon
 @pytest.mark.parametrize("batch_size", [2, 3, 5, 8])
 def test_broken_recordings_do_not_tear_others_apart(model, bundle, tmp_path, monkeypatch, batch_size):
     """Each recording is given in one run of parts without a gap, or with a reason, whatever breaks beside it."""
-    from birdfast.prediction import jobs
+    from birdfast.audio import windows
 
     def fragile(path, *, start_time, **how):
         if path.endswith("x.wav") and start_time >= int(path[-6]):
             raise AudioError(path, "breaks off")
         return whole(path, start_time=start_time, **how)
 
-    whole = jobs.read_clip
-    monkeypatch.setattr(jobs, "CHUNK", 4.0)
-    monkeypatch.setattr(jobs, "read_clip", fragile)
+    whole = windows.read_clip
+    monkeypatch.setattr(windows, "CHUNK", 4.0)
+    monkeypatch.setattr(windows, "read_clip", fragile)
     for i in range(12):
         write(tmp_path / "sounds" / f"{i:02}-{i % 3 * 2}{'x' if i % 3 else ''}.wav", 9 + i % 4, i)
     result = predict_into(

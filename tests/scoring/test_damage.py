@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from birdfast.errors import BirdfastError
-from birdfast.scoring.engine import load_engine
+from birdfast.scoring.engines.load import load_engine
 from birdfast.scoring.header import seal
 
 ROUNDS = 40  # of each kind of damage

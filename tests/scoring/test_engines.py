@@ -11,9 +11,10 @@ import pytest
 
 from birdfast.errors import BirdfastError
 from birdfast.prediction.predictor import Predictor
-from birdfast.scoring.engine import load_engine
+from birdfast.scoring.engines.load import KINDS, load_engine
 
-SUFFIXES = [".safetensors", ".onnx", ".xml"]
+SUFFIXES = list(KINDS)
+EXPORTED = [suffix for suffix, kind in KINDS.items() if kind.write]
 NEEDED = ["numpy", "pandas", "soundfile", "soxr", "tqdm"]
 BLOCKED = [
     "torch",
@@ -46,7 +47,7 @@ assert not loaded, loaded
 
 def of(exported, suffix) -> Path:
     if suffix not in exported:
-        pytest.skip("OpenVINO is not installed: pip install 'birdfast[openvino]'")
+        pytest.skip(f"what runs {suffix} is not installed: pip install 'birdfast[onnx,openvino]'")
     return exported[suffix]
 
 
@@ -59,7 +60,7 @@ def test_the_file_tells_what_it_is(exported, small_bundle, suffix):
     assert engine.name in repr(Predictor(exported[suffix]))
 
 
-@pytest.mark.parametrize("suffix", [".onnx", ".xml"])
+@pytest.mark.parametrize("suffix", EXPORTED)
 def test_scores_agree_whatever_the_batch(exported, recording, suffix):
     wanted = Predictor(exported[".safetensors"]).predict(recording, step=0.4, progress=False)
     assert wanted.std().max() > 0.02, "scores too alike to tell engines apart"
@@ -68,7 +69,7 @@ def test_scores_agree_whatever_the_batch(exported, recording, suffix):
         pd.testing.assert_frame_equal(found, wanted, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("suffix", [".onnx", ".xml"])
+@pytest.mark.parametrize("suffix", EXPORTED)
 def test_a_result_outlives_the_next_call(exported, small_bundle, suffix):
     engine = load_engine(of(exported, suffix))
     batch = np.random.default_rng(0).standard_normal((2, 1, small_bundle.recipe.n_samples)).astype(np.float32)
@@ -78,7 +79,7 @@ def test_a_result_outlives_the_next_call(exported, small_bundle, suffix):
     np.testing.assert_array_equal(first, kept)
 
 
-@pytest.mark.parametrize("suffix", [".onnx", ".xml"])
+@pytest.mark.parametrize("suffix", EXPORTED)
 def test_neither_torch_nor_scikit_learn_is_needed(exported, recording, suffix, tmp_path):
     out = tmp_path / "scores.csv"
     script = BARE.format(blocked=BLOCKED, model=str(of(exported, suffix)), recording=str(recording), out=str(out))
@@ -106,7 +107,7 @@ def test_a_bare_environment_is_enough(exported, recording, suffix, runtime, tmp_
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
-@pytest.mark.parametrize("suffix", [".onnx", ".xml"])
+@pytest.mark.parametrize("suffix", EXPORTED)
 def test_a_missing_runtime_is_named(exported, suffix, monkeypatch):
     monkeypatch.setitem(sys.modules, {".onnx": "onnxruntime", ".xml": "openvino"}[suffix], None)
     with pytest.raises(BirdfastError, match="needs .*: pip install"):

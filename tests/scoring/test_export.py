@@ -13,10 +13,10 @@ import torch
 
 from birdfast.errors import BirdfastError
 from birdfast.models import create_model
-from birdfast.scoring import export as module
-from birdfast.scoring import parity
+from birdfast.scoring import graph, parity
 from birdfast.scoring.bundle import Bundle
-from birdfast.scoring.engine import load_engine
+from birdfast.scoring.engines import onnx as onnx_files
+from birdfast.scoring.engines.load import load_engine
 from birdfast.scoring.export import export_model
 from birdfast.spectrogram.logmel import LogMel
 
@@ -72,11 +72,11 @@ def test_other_recipes_agree_too(tiny_recipe, tmp_path, knobs):
 
 
 def test_a_file_that_differs_is_not_written(small_bundle, recording, tmp_path, monkeypatch):
-    class Wrong(module.MatmulLogMel):
+    class Wrong(graph.MatmulLogMel):
         def _normalise(self, db):
             return super()._normalise(db) * 1.05
 
-    monkeypatch.setattr(module, "MatmulLogMel", Wrong)
+    monkeypatch.setattr(graph, "MatmulLogMel", Wrong)
     with pytest.raises(
         BirdfastError, match=r"was not written: .* Most in .*songs\.flac from \d.* s, class .*: 0\.\d+ where"
     ):
@@ -86,7 +86,7 @@ def test_a_file_that_differs_is_not_written(small_bundle, recording, tmp_path, m
 
 def test_an_older_file_stays_when_the_export_fails(small_bundle, tmp_path, monkeypatch):
     (tmp_path / "birds.onnx").write_bytes(b"old")
-    monkeypatch.setattr(module, "seal", lambda *files: 1 / 0)
+    monkeypatch.setattr(onnx_files, "seal", lambda *files: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         export_model(small_bundle, tmp_path / "birds.onnx")
     assert [p.name for p in tmp_path.iterdir()] == ["birds.onnx"]

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from birdfast.prediction.predictor import Predictor
-from birdfast.scoring.engine import load_engine
+from birdfast.scoring.engines.load import load_engine
 from birdfast.scoring.engines.torch import TorchEngine, fold_batch_norm
 
 

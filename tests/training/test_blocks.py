@@ -11,7 +11,7 @@ from birdfast.errors import BirdfastError
 from birdfast.models.losses import create_loss
 from birdfast.prediction.predictor import Predictor
 from birdfast.scoring.bundle import as_bundle, save_bundle
-from birdfast.scoring.export import Shipped
+from birdfast.scoring.graph import Shipped
 from birdfast.sources.read import read_source
 from birdfast.spectrogram.logmel import LogMel
 from birdfast.splits.clips import clips_table

@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
 import pandas as pd
 import soundfile
 
 from birdfast.audio.read import open_audio, read_clip
+from birdfast.audio.recordings import SEGMENTS
 from birdfast.files.places import below
 from birdfast.files.writing import placing
+from birdfast.prediction.outputs.form import Sink, Work
+from birdfast.prediction.outputs.names import short_names
 
 _BLOCK = 60  # s held in memory of a segment, which may last as long as the recording
+
+
+@dataclass(frozen=True)
+class Sounds:
+    """The sound of each event, in a folder a class; its name is the kind of file."""
+
+    of_events = True
+
+    @contextmanager
+    def open(self, name: str, work: Work) -> Iterator[Sink]:
+        """Cuts out and lists what each recording has."""
+        names = short_names(work.everything)
+
+        def write(path: str, scores: pd.DataFrame, events: pd.DataFrame) -> None:
+            folder = below(work.files.folder, SEGMENTS)
+            cut = cut_segments(events, folder, names[path], context=work.context, form=name)
+            work.files.add(name, path, [f"{SEGMENTS}/{file}" for file in cut])
+
+        yield write
 
 
 def cut_segments(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
 
@@ -12,19 +11,11 @@ import numpy as np
 import pandas as pd
 
 from birdfast.errors import BirdfastError, unknown
-from birdfast.recipe.recipe import Recipe
-from birdfast.scoring.engine import Engine, Floats, Lanes, load_engine
+from birdfast.scoring.engine import Engine, Floats, Lanes
+from birdfast.scoring.together import check_together, check_weights
 
 Blend = Literal["mean", "rank"]
 BLENDS = ("mean", "rank")
-TOGETHER = (
-    "duration",
-    "scored",
-    "sample_rate",
-    "pad",
-)  # knobs in which the recipes of an ensemble agree: all hear the same
-
-WORDS = {"scored": "window"}  # what a person sets, where that is called otherwise
 
 
 class EnsembleEngine:
@@ -32,9 +23,9 @@ class EnsembleEngine:
 
     Parameters
     ----------
-    models
-        One or more of what :func:`~birdfast.scoring.engine.load_engine` takes. They hear windows of one length and
-        know the same classes, in any order; the first one's order is the ensemble's.
+    members, names
+        One or more engines, and what to call each in an error. They hear windows of one length and know the same
+        classes, in any order; the first one's order is the ensemble's.
     blend
         "mean" of the probabilities. "rank": of each class's places in the order of all windows that are predicted
         together, 0 to 1; it makes models agree that are sure of themselves to different degrees, and is no probability.
@@ -49,19 +40,18 @@ class EnsembleEngine:
 
     def __init__(
         self,
-        models: Sequence[Any],
+        members: Sequence[Engine],
+        names: Sequence[str],
         *,
-        blend: Blend = "mean",
+        blend: str = "mean",
         weights: Sequence[float] | None = None,
-        device: Any = None,
     ) -> None:
         if blend not in BLENDS:
             raise unknown("blend", blend, BLENDS)
-        self.members: list[Engine] = [load_engine(model, device=device) for model in models]
+        self.members = list(members)
         self.blend, self.weights = blend, check_weights(weights, len(self.members))
         first = self.members[0]
-        for member, model in zip(self.members, models):
-            name = name_of(model, member.recipe)
+        for member, name in zip(self.members, names, strict=True):
             check_together((first.recipe, first.classes), (member.recipe, member.classes), name)
             if isinstance(member, EnsembleEngine) and member.blend == "rank":
                 raise BirdfastError(f"{name} cannot join the ensemble: it blends by rank; name its models instead")
@@ -108,38 +98,3 @@ def mean_rank(scores: Sequence[Floats], weights: Sequence[float]) -> Floats:
     Perch); ranks need all rows at once. A row of NaN stays one, and is not counted.
     """
     return weighted_mean([pd.DataFrame(table).rank(pct=True).to_numpy() for table in scores], weights)
-
-
-def check_weights(weights: Sequence[float] | None, n: int) -> tuple[float, ...]:
-    """Weights of `n` models that sum to 1; all alike unless given."""
-    if not n:
-        raise BirdfastError("an ensemble needs a model or more, none was given")
-    given = [1.0] * n if weights is None else [float(weight) for weight in weights]
-    if len(given) != n:
-        raise BirdfastError(f"{len(given)} weights were given for {n} models: give one each")
-    if not all(0 <= weight < np.inf for weight in given) or not sum(given) > 0:
-        raise BirdfastError(f"weights of models are 0 or more and not all 0, they are {given}")
-    return tuple(weight / sum(given) for weight in given)
-
-
-def name_of(model: Any, recipe: Recipe) -> str:
-    """What to call a model in an error: its path, or its recipe's name."""
-    return str(model) if isinstance(model, (str, Path)) else recipe.name
-
-
-def check_together(first: tuple[Recipe, list[str]], other: tuple[Recipe, list[str]], name: Any) -> None:
-    """Refuse a model, of `other` recipe and classes, that cannot be averaged with the first."""
-    for knob in TOGETHER:
-        a, b = getattr(first[0], knob), getattr(other[0], knob)
-        if a != b:
-            word = WORDS.get(knob, knob)
-            raise BirdfastError(
-                f"{name} cannot join the ensemble: its recipe has {word} {b}, the first model's {a}; predict with each "
-                "alone, or train them alike"
-            )
-    differing = set(first[1]) ^ set(other[1])
-    if differing:
-        some = ", ".join(sorted(differing)[:5])
-        raise BirdfastError(
-            f"{name} cannot join the ensemble: {len(differing)} classes are not in both models ({some})"
-        )

@@ -18,20 +18,7 @@ from birdfast.errors import BirdfastError
 from birdfast.models.batch_memory import keep_batch_memory
 from birdfast.models.losses import probabilities
 from birdfast.scoring.bundle import Bundle, as_bundle, clone
-from birdfast.scoring.bundle_ensemble import BundleEnsemble, holds_ensemble, load_ensemble
-from birdfast.scoring.engine import MOST_LANES, ONE_LANE, Engine, Floats, Lanes
-from birdfast.scoring.engines.ensemble import EnsembleEngine
-
-
-def load_torch_engine(model: Any, *, device: Any = None) -> Engine:
-    """The engine of a bundle, a learner, or of an ensemble of bundles and its file."""
-    if isinstance(model, (str, Path)) and holds_ensemble(model):
-        model = load_ensemble(model)
-    if not isinstance(model, BundleEnsemble):
-        return TorchEngine(model, device=device)
-    engine = EnsembleEngine(model.members, weights=model.weights, device=device)
-    engine.extra = model.extra
-    return engine
+from birdfast.scoring.engine import MOST_LANES, ONE_LANE, Floats, Lanes
 
 
 class TorchEngine:
