@@ -14,7 +14,7 @@ import birdfast
 PACKAGE = Path(birdfast.__file__).parent
 # The rooms in the order of the data's way: a room imports those before it, never one after.
 ROOMS = [
-    "errors", "notes", "recipe", "files", "audio", "synthetic", "sources", "splits", "spectrogram", "models", "evaluation",
+    "errors", "notes", "recipe", "files", "audio", "embedders", "synthetic", "sources", "splits", "spectrogram", "models", "evaluation",
     "plots", "scoring", "prediction", "training", "studies", "doctor", "commands", "cli", "__main__",
 ]  # fmt: skip
 APART = {

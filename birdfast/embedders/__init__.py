@@ -1,0 +1,1 @@
+"""Pretrained models of sound, frozen: windows of sound in, embeddings and the models' own logits out."""
