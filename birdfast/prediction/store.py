@@ -26,10 +26,10 @@ import pyarrow.parquet as pq
 from birdfast import __version__
 from birdfast.audio.read import NOT_UTF8
 from birdfast.audio.recordings import MANIFEST
-from birdfast.embedders.load import load_embedder
 from birdfast.errors import BirdfastError
 from birdfast.files.places import absolute, below, file_name, is_url, list_files, open_url, remove, version_of
 from birdfast.files.writing import placing
+from birdfast.models.embedding import shared_embedder
 from birdfast.prediction.postprocess import PostProcess
 from birdfast.recipe.knobs import names_embedder
 from birdfast.scoring.engines.load import KINDS
@@ -248,7 +248,7 @@ def digest_model(path: str | Path) -> str:
     """SHA-256 of a model's file, and of what of it lies beside (OpenVINO's ``.bin``); of an embedder, of its own file."""
     path = Path(path)
     if names_embedder(str(path)):
-        return load_embedder(str(path)).sha256
+        return shared_embedder(str(path)).sha256
     beside = [path.with_suffix(suffix) for suffix in (KINDS[path.suffix].beside if path.suffix in KINDS else ())]
     return "+".join(_digest_of(file) for file in (path, *(file for file in beside if file.is_file())))
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 
-from birdfast.embedders.load import load_embedder
 from birdfast.errors import BirdfastError
+from birdfast.models.embedding import shared_embedder
 from birdfast.recipe.recipe import Recipe
-from birdfast.scoring.engine import MOST_LANES, Floats, Lanes
-from birdfast.scoring.engines.files import threads_asked
+from birdfast.scoring.engine import ONE_LANE, Floats, Lanes
 
 
 class EmbedderEngine:
@@ -21,7 +19,7 @@ class EmbedderEngine:
     device = "cpu"
 
     def __init__(self, name: str) -> None:
-        self._embedder = load_embedder(str(name))
+        self._embedder = shared_embedder(str(name))
         if not len(self._embedder.classes):
             raise BirdfastError(f"{name} knows no classes of its own: train a head on it (backbone={str(name)!r})")
         self.name = self._embedder.name
@@ -33,8 +31,7 @@ class EmbedderEngine:
         self.extra: dict[str, Any] = {"common_names": list(self._embedder.common_names)}
 
     def lanes(self) -> AbstractContextManager[Lanes]:
-        """An interpreter a core."""
-        return nullcontext(Lanes(min(threads_asked() or os.cpu_count() or 1, MOST_LANES)))
+        return nullcontext(ONE_LANE)  # it shares windows out among the cores itself
 
     def run(self, batch: Floats) -> Floats:
         """Waveforms ``(n, time)`` at the embedder's rate to probabilities ``(n, n_classes)``."""

@@ -42,7 +42,7 @@ class TorchEngine:
     @contextmanager
     def lanes(self) -> Iterator[Lanes]:
         """Several on a CPU, which share PyTorch's threads; those are the caller's again afterwards."""
-        if self._device.type != "cpu":
+        if self._device.type != "cpu" or self.recipe.embeds:  # an embedder shares its windows out itself
             yield ONE_LANE
             return
         threads = torch.get_num_threads()
