@@ -20,7 +20,7 @@ import pandas as pd
 from common import measure, spread
 
 from birdfast import Predictor, bird_dls, bird_learner
-from birdfast.embedders.matching import match_classes
+from birdfast.embedders.matching import match_species
 from birdfast.evaluation.metrics import roc_auc
 from birdfast.models.embedding import shared_embedder
 from birdfast.prediction.noise import noise_table
@@ -83,7 +83,7 @@ def _cached(knobs: dict[str, Any]) -> dict[str, Any]:
 def _unknown(learn: Any) -> dict[str, float]:
     """ROC-AUC of the species that BirdNET does not know, in the test soundscapes."""
     source = learn.dls.source
-    found = match_classes(source.classes, source.taxonomy, shared_embedder("birdnet"))
+    found = match_species(source.classes, shared_embedder("birdnet"), source.taxonomy)
     strangers = [name for name, i in zip(source.classes, found.index) if i < 0]
     sides = soundscape_sides(learn)
     if not strangers or sides is None:

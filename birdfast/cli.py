@@ -30,6 +30,7 @@ from birdfast.commands.arguments import (
     SourceArg,
     Workers,
 )
+from birdfast.commands.embed import embed
 from birdfast.commands.evaluate_cli import evaluate
 from birdfast.commands.folds import folds, pseudo
 from birdfast.commands.ladder import ladder
@@ -243,7 +244,7 @@ def cache(
     typer.echo(f"next: birdfast train {source_words(source, columns | where)}{sets}")
 
 
-for command in (evaluate, ladder, predict, export, budget):
+for command in (embed, evaluate, ladder, predict, export, budget):
     app.command()(command)
 
 

@@ -14,8 +14,8 @@ import birdfast
 PACKAGE = Path(birdfast.__file__).parent
 # The rooms in the order of the data's way: a room imports those before it, never one after.
 ROOMS = [
-    "errors", "notes", "recipe", "files", "audio", "embedders", "synthetic", "sources", "splits", "spectrogram", "models", "evaluation",
-    "plots", "scoring", "prediction", "training", "studies", "doctor", "commands", "cli", "__main__",
+    "errors", "notes", "recipe", "files", "audio", "embedders", "synthetic", "sources", "splits", "spectrogram", "models",
+    "evaluation", "plots", "scoring", "prediction", "training", "studies", "doctor", "commands", "cli", "__main__",
 ]  # fmt: skip
 APART = {
     "training": {"scoring", "prediction"},  # what trains and what predicts do not know each other
@@ -115,6 +115,10 @@ def loads(code: str) -> set[str]:
         ("import birdfast.sources.read, birdfast.splits.folds, birdfast.audio.read", {"torch", "fastai"}),
         ("import birdfast.evaluation.report, birdfast.plots.ladder, birdfast.evaluation.gains", {"torch", "fastai"}),
         ("import birdfast.studies.ladder", {"torch", "fastai"}),
+        (
+            "import birdfast.embedders.load, birdfast.embedders.matching",
+            {"torch", "fastai", "onnxruntime", "ai_edge_litert"},
+        ),
         ("import birdfast.prediction.predictor, birdfast.scoring.bundle", {"fastai"}),
         ("import birdfast.spectrogram.logmel, birdfast.models", {"fastai"}),
         ("import birdfast.studies.folds", {"fastai", "timm"}),

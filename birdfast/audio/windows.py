@@ -8,14 +8,29 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol
 
 import numpy as np
 import soundfile
 
 from birdfast.audio.read import AudioError, fit, open_audio, read_clip
-from birdfast.recipe.recipe import Recipe
 
 CHUNK = 60.0  # s decoded in one go: long enough to make seeking cheap, short enough to hold many in memory
+
+
+class Hearing(Protocol):
+    """What of a recipe decides what a model hears of a window: `duration` s at `sample_rate` Hz, beginning `reach` s early."""
+
+    @property
+    def sample_rate(self) -> int: ...
+    @property
+    def duration(self) -> float: ...
+    @property
+    def reach(self) -> float: ...
+    @property
+    def n_samples(self) -> int: ...
+    @property
+    def pad(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -62,7 +77,7 @@ class _Open(threading.local):
         return self.file
 
 
-def read_piece(piece: Piece, recipe: Recipe, opened: _Open) -> list[np.ndarray]:
+def read_piece(piece: Piece, recipe: Hearing, opened: _Open) -> list[np.ndarray]:
     """Decode the piece once and cut its windows, float32 ``(n_samples,)`` each: what the model hears around each of them.
 
     Raises
@@ -84,7 +99,7 @@ def read_piece(piece: Piece, recipe: Recipe, opened: _Open) -> list[np.ndarray]:
 
 
 def decode(
-    jobs: Iterable[Job], recipe: Recipe, *, workers: int, skip: Mapping[str, str]
+    jobs: Iterable[Job], recipe: Hearing, *, workers: int, skip: Mapping[str, str]
 ) -> Iterator[tuple[Piece, list[np.ndarray] | Exception]]:
     """Each piece in order, with its windows or the reason why it cannot be read.
 

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from birdfast.embedders.embedder import Floats, check_waveforms
 from birdfast.embedders.lanes import Lanes, count_threads
@@ -80,8 +81,6 @@ class BirdNet:
         self.threads = count_threads(threads)
         _content()
         self.classes, self.common_names = read_labels(birdnet_file(LABELS))
-        self._fast = Lanes(lambda: tflite_runner(_fast_content(), birdnet_file(MODEL), self._n_samples), self.threads)
-        self._exact = Lanes(lambda: tflite_runner(_exact_content(), birdnet_file(MODEL), self._n_samples), self.threads)
 
     def __repr__(self) -> str:
         return f"BirdNet({len(self.classes)} species, {self.threads} threads)"
@@ -94,6 +93,17 @@ class BirdNet:
         return round(self.sample_rate * self.window)
 
     @cached_property
+    def _fast(self) -> Lanes:
+        return self._lanes(_fast_content())
+
+    @cached_property
+    def _exact(self) -> Lanes:
+        return self._lanes(_exact_content())
+
+    def _lanes(self, content: bytes) -> Lanes:
+        return Lanes(lambda: tflite_runner(content, birdnet_file(MODEL), self._n_samples), self.threads)
+
+    @cached_property
     def _dense(self) -> tuple[Floats, Floats]:
         graph = Graph(_content(), birdnet_file(MODEL))
         _, weights, bias = _last(graph)
@@ -104,9 +114,10 @@ class BirdNet:
         waveforms = check_waveforms(waveforms, name=self.name, sample_rate=self.sample_rate, window=self.window)
         flat = has_flat(waveforms)
         embeddings = np.empty((len(waveforms), self.size), np.float32)
-        for rows, lanes in ((flat, self._exact), (~flat, self._fast)):
-            if rows.any():
-                embeddings[rows] = lanes(waveforms[rows])[0]
+        if flat.any():
+            embeddings[flat] = self._exact(waveforms[flat])[0]
+        if not flat.all():
+            embeddings[~flat] = self._fast(waveforms[~flat])[0]
         return embeddings
 
     def logits(self, waveforms: Floats) -> Floats:
@@ -124,7 +135,7 @@ class BirdNet:
         return self._dense
 
 
-def has_flat(waveforms: Floats) -> Floats:
+def has_flat(waveforms: Floats) -> NDArray[np.bool_]:
     """Whether each of waveforms ``(n, time)`` holds digital silence long enough to fill a frame, ``(n,)`` bool.
 
     Of such a frame the spectrogram is nothing but errors of rounding, which BirdNET's exponent of 0.2 makes large: only

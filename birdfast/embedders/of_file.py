@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class FileEmbedder:
         self.sha256 = hashlib.sha256(content).hexdigest()
         self._check_sha256()
         self._names = [name for name in (settings.embedding, settings.logits) if name]
-        make, self._layer = _opened(content, settings, self._names, round(self.sample_rate * self.window))
+        make, self._read_layer = _opened(content, settings, self._names, round(self.sample_rate * self.window))
         self._lanes = Lanes(make, self.threads)
         self.classes, self.common_names = _labels(settings)
         self.size = self._measure()
@@ -65,6 +66,10 @@ class FileEmbedder:
     def last_layer(self) -> Layer | None:
         """Weights ``(n_classes, size)`` and bias ``(n_classes,)``, where one dense layer makes the logits of the embedding."""
         return self._layer
+
+    @cached_property
+    def _layer(self) -> Layer | None:
+        return self._read_layer() if self.settings.logits else None
 
     def _run(self, waveforms: Floats) -> list[Floats]:
         given = check_waveforms(waveforms, name=self.name, sample_rate=self.sample_rate, window=self.window)
@@ -101,18 +106,20 @@ def _labels(settings: Settings) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _opened(
     content: bytes, settings: Settings, names: list[str], n_samples: int
-) -> tuple[Callable[[], Runner], Layer | None]:
-    """What makes runners that give the outputs `names`, and the last layer."""
+) -> tuple[Callable[[], Runner], Callable[[], Layer | None]]:
+    """What makes runners that give the outputs `names`, and what reads the last layer."""
     file, suffix = settings.file, settings.file.suffix.lower()
     if suffix == ".onnx":
-        layer = onnx_dense(content, settings.embedding, settings.logits) if settings.logits else None
-        return lambda: onnx_runner(content, file, names, n_samples), layer
+        return (
+            lambda: onnx_runner(content, file, names, n_samples),
+            lambda: onnx_dense(content, settings.embedding, settings.logits),
+        )
     if suffix != ".tflite":
         raise unknown(f"kind of model in {settings.place}", suffix, FILES)
     graph = Graph(content, file)
     outputs = [graph.find(name) for name in names]
     dense = graph.dense(outputs[1]) if settings.logits else None
-    layer = dense[1:] if dense and dense[0] == outputs[0] else None
+    layer = (dense[1], dense[2]) if dense and dense[0] == outputs[0] else None
     graph.set_outputs(outputs)
     changed = graph.to_bytes()
-    return lambda: tflite_runner(changed, file, n_samples), layer
+    return lambda: tflite_runner(changed, file, n_samples), lambda: layer

@@ -20,6 +20,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from birdfast.errors import BirdfastError, unknown
 from birdfast.files.places import read_text
@@ -70,8 +71,8 @@ def read_settings(place: str | Path) -> Settings:
     if ("logits" in said) != ("labels" in said):
         raise BirdfastError(f"{toml} names one of logits and labels: give both, or neither")
     paths = {key: folder / said[key] for key in ("file", "labels") if key in said}
-    own = {"name": Path(said["file"]).stem, "step": said["window"]}
-    return Settings(**{"place": toml, **own, **said, **paths})
+    own: dict[str, Any] = {"place": toml, "name": Path(said["file"]).stem, "step": said["window"]}
+    return Settings(**own | said | paths)
 
 
 def _find(place: Path) -> tuple[Path, Path]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
+from birdfast.audio.per_recording import Recording
 from birdfast.audio.read import AudioError, window_starts
 from birdfast.audio.recordings import read_durations
 from birdfast.audio.windows import Job
 from birdfast.prediction.jobs import Scored, hours_bar
 from birdfast.prediction.scorer import Scorer
-from birdfast.prediction.store import Recording, Store
+from birdfast.prediction.store import Store
 
 
 def score_into(store: Store, scorer: Scorer, recordings: Sequence[Recording], *, progress: bool) -> dict[str, str]:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from birdfast.audio.per_recording import digest_text
 from birdfast.errors import BirdfastError
 from birdfast.files.places import below, is_url, open_url, remove, version_of
 from birdfast.files.writing import placing
 from birdfast.notes import note
-from birdfast.prediction.store import digest_text
 
 OUTPUTS = "outputs.csv"
 _COLUMNS = ["file", "form", "recording", "settings", "version"]

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
+from birdfast.audio.per_recording import Recording
 from birdfast.errors import BirdfastError
 from birdfast.files.places import absolute
 from birdfast.prediction.ensemble import load_predictor
 from birdfast.prediction.fill import score_into
-from birdfast.prediction.store import Recording, Settings, Store
+from birdfast.prediction.store import Settings, Store
 
 FILES = (
     16  # recordings at most that an actor takes at once: enough to fill batches across them, few enough to share out

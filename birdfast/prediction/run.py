@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from birdfast.audio.per_recording import Recording
 from birdfast.audio.read import window_starts
 from birdfast.audio.recordings import Paths, find_recordings
 from birdfast.errors import BirdfastError, unknown
@@ -19,7 +20,7 @@ from birdfast.prediction.fill import score_into
 from birdfast.prediction.postprocess import PostProcess
 from birdfast.prediction.predictor import Predictor
 from birdfast.prediction.ray import score_on_ray
-from birdfast.prediction.store import Recording, Settings, Store, digest_model
+from birdfast.prediction.store import Settings, Store, digest_model
 from birdfast.scoring.engines.ensemble import EnsembleEngine
 
 ENGINES = ("local", "ray")

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from fastai.callback.core import Callback
 from torch import nn
 
+from birdfast.embedders.store import EMBEDDING
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
 from birdfast.spectrogram.functional import mix, union
@@ -52,7 +53,8 @@ def load_teacher(recipe, classes, paths):
     """The Teacher in the recipe's `distill`: an .npz with path, start_time, values (and classes), or a Parquet table.
 
     The table has a column for each value beside path and start_time, and may be a folder of Parquets: `scores` in what
-    `birdfast predict` writes. How many of the training `paths` it knows is said; none is an error.
+    `birdfast predict` writes, `embeddings` in what `birdfast embed` writes. How many of the training `paths` it knows is
+    said; none is an error.
     """
     paths_of, starts, values, names = _read(Path(recipe.distill))
     if recipe.distill_kind != "cosine":
@@ -91,6 +93,8 @@ def _read_npz(file):
 
 def _read_parquet(file):
     table = pd.read_parquet(file).reset_index()
+    if EMBEDDING in table:  # as birdfast embed writes them
+        return table["path"].tolist(), table["start_time"].to_numpy(), np.stack(table[EMBEDDING]), None
     names = [name for name in table if name not in _KEYS and pd.api.types.is_numeric_dtype(table[name])]
     names = [name for name in names if name != "index"]
     return table["path"].tolist(), table["start_time"].to_numpy(), table[names].to_numpy(np.float32), names

@@ -13,7 +13,7 @@ from fasttransform import Transform
 from birdfast.audio.cache import fill
 from birdfast.audio.read import read_clip
 from birdfast.audio.store import MemoryStore, Store
-from birdfast.embedders.matching import match_classes
+from birdfast.embedders.matching import match_species
 from birdfast.models.embedding import EmbedWindows
 from birdfast.notes import note
 from birdfast.training.augment import wave_tfms
@@ -174,9 +174,9 @@ def start_head(model, recipe, source, stores):
     weight, bias = torch.zeros_like(model.linear.weight), torch.zeros_like(model.linear.bias)
     layer = embedder.last_layer() if recipe.start == "known" else None
     if layer is not None:
-        found = match_classes(source.classes, source.taxonomy, embedder)
-        note(found.line())
-        known = np.flatnonzero(found.index >= 0)
+        found = match_species(source.classes, embedder, source.taxonomy)
+        note(str(found))
+        known = np.flatnonzero(found.known)
         weight[known] = torch.from_numpy(layer[0][found.index[known]])
         bias[known] = torch.from_numpy(layer[1][found.index[known]])
     model.start_at(weight, bias, scale=_size(stores[0]))
