@@ -82,7 +82,7 @@ def _cached(knobs: dict[str, Any]) -> dict[str, Any]:
 
 def _unknown(learn: Any) -> dict[str, float]:
     """ROC-AUC of the species that BirdNET does not know, in the test soundscapes."""
-    source = learn.dls.source
+    source = learn.dls.plan.source
     found = match_species(source.classes, shared_embedder("birdnet"), source.taxonomy)
     strangers = [name for name, i in zip(source.classes, found.index) if i < 0]
     sides = soundscape_sides(learn)

@@ -44,8 +44,8 @@ def make_table(folder: Path, n_rows: int) -> Path:
 def steps(csv: Path) -> dict[str, float]:
     """Seconds of each step, in this process, and its peak of memory in GB."""
     from birdfast import RECIPES, bird_dls, read_source
-    from birdfast.sources.labels import sampling_weights
     from birdfast.splits.folds import assign_folds
+    from birdfast.splits.sampling import sampling_weights
 
     recipe = RECIPES["improved"].with_(sample_rate=RATE, fmax=4000.0, duration=1.0)
     out: dict[str, float] = {}

@@ -93,7 +93,7 @@ def main(asked: argparse.Namespace) -> None:
     # ---- Inference: one file without pickle, and the submission where a competition asks for one
 
     predictor = Predictor(save_bundle(learn, asked.out / "birds.safetensors"))
-    source = dls.source
+    source = dls.plan.source
     if source.test is None or source.sample_submission is None:
         print(f"{predictor} is in {asked.out}: predictor.predict(files) scores sound")
         return

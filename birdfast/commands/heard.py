@@ -15,10 +15,10 @@ from birdfast.commands.models import find_bundle
 from birdfast.errors import BirdfastError
 from birdfast.recipe.recipe import Recipe
 from birdfast.scoring.engines.ensemble import EnsembleEngine
-from birdfast.sources.source import Source
+from birdfast.sources.source import RECORDING, Source
 from birdfast.splits.folds import assign_folds
 from birdfast.splits.run_files import run_sides
-from birdfast.splits.sides import held_out_soundscapes, inside_files, of_soundscapes
+from birdfast.splits.sides import held_out_soundscapes, inside_files
 from birdfast.studies.deal import training_rows
 from birdfast.studies.windows import Truth
 
@@ -69,7 +69,7 @@ def heard_soundscapes(source: Source, recipe: Recipe, model: Any = None) -> set[
     files out that are there now.
     """
     rows = training_rows(source, recipe)
-    rows = split_rows(rows[of_soundscapes(rows)])
+    rows = split_rows(rows[(rows["kind"] != RECORDING).to_numpy()])
     if not len(rows):
         return set()
     heard = pd.Series(~held_out_soundscapes(rows["path"], recipe), rows.index)

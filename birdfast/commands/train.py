@@ -67,12 +67,11 @@ def train_run(
         For a folder that is taken or not to be resumed, and for data that cannot be trained on.
     """
     from birdfast.models.backbone import check_hub
+    from birdfast.splits.pseudo import check_pseudo
     from birdfast.training.checkpoint import EXPORTS, check_epochs, read_state
     from birdfast.training.dataloaders import bird_dls, check_request
     from birdfast.training.learner import bird_learner
-    from birdfast.training.pools import check_pseudo
     from birdfast.training.progress import quiet_unless_watched
-    from birdfast.training.run_folder import as_given
 
     out, started = Path(out), time.monotonic()
     check_out(out, resume=resume)
@@ -92,7 +91,6 @@ def train_run(
         sides = whole_sides(out, found.root) if resume else None
         more = {"cache": cache, "cache_dir": cache_dir, "pseudo": pseudo, "sides": sides}
         dls = bird_dls(found, recipe, num_workers=num_workers, device=device, bad_files=bad_files, **more)
-        dls.given = as_given(source, columns, pseudo)
         learn = bird_learner(dls, path=out)
         with quiet_unless_watched(learn) as cbs, _shared(learn):
             learn.fit_recipe(run=out, resume=resume, cbs=cbs)
@@ -143,7 +141,7 @@ def check_out(out: Path, *, resume: bool) -> None:
 
 def train_counts(dls: Any) -> pd.Series:
     """Training recordings of each class, classes without any included."""
-    labels = dls.clips.loc[~dls.clips["is_valid"], "primary_label"]
+    labels = dls.plan.clips.loc[~dls.plan.clips["is_valid"], "primary_label"]
     return labels.value_counts().reindex(list(dls.vocab), fill_value=0)
 
 
@@ -164,7 +162,7 @@ def write_results(learn: Any, out: Path, *, export: str, seconds: float) -> dict
     write_tables(out, targets, probabilities, learn.classes, counts[learn.classes])
     save_plot(plot_class_counts(counts), out / "class_counts.png")
     _write_history(out)
-    bad = learn.dls.bad_files.table()
+    bad = learn.dls.plan.bad_files.table()
     if len(bad):
         bad.to_csv(out / "bad_files.csv", index=False)
         note(f"{len(bad)} files could not be used, they are listed in {out / 'bad_files.csv'}")
@@ -209,7 +207,7 @@ def _summary(
         "n_classes": data["n_classes"],
         "n_train": data["n_train"],
         "n_valid": data["n_valid"],
-        "n_bad_files": len(learn.dls.bad_files),
+        "n_bad_files": len(learn.dls.plan.bad_files),
         "seconds": round(seconds, 1),
         "device": str(learn.dls.device),
         "versions": {

@@ -21,8 +21,9 @@ from birdfast.recipe.recipe import Recipe
 from birdfast.sources.labels import REMEDY, check_labels
 from birdfast.sources.no_call import with_no_call
 from birdfast.sources.read import Source, read_source
+from birdfast.sources.source import RECORDING
 from birdfast.splits.folds import LeakReport, leak_report, official_folds
-from birdfast.splits.sides import inside_files, of_soundscapes, split_both
+from birdfast.splits.sides import inside_files, split_both
 
 UNEQUAL = 20  # largest class over the median from which weighted sampling is advised
 
@@ -174,7 +175,9 @@ def _check_split(recordings: pd.DataFrame, recipe: Recipe) -> Iterator[Finding]:
     n_train, n_valid = int(np.sum(~is_valid)), int(np.sum(is_valid))
     text = f"{n_train} to train, {n_valid} to validate (fold {recipe.fold} of {recipe.n_folds}); {leaks.line()}"
     found = leaks.to_dict()
-    remedy = _against_leaks(leaks, official=official_folds(recordings[~of_soundscapes(recordings)]) is not None)
+    remedy = _against_leaks(
+        leaks, official=official_folds(recordings[~(recordings["kind"] != RECORDING).to_numpy()]) is not None
+    )
     yield Finding("split", "ok" if leaks.ok else "warn", text + _examples(found), "" if leaks.ok else remedy, found)
     yield _check_batch(n_train, recipe)
 

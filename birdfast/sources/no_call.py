@@ -8,7 +8,7 @@ import pandas as pd
 
 from birdfast.errors import BirdfastError
 from birdfast.sources.soundscapes import site_of
-from birdfast.sources.source import Source
+from birdfast.sources.source import SILENCE, Source
 
 NO_CALL = "nocall"  # as the labels of BirdCLEF 2021 call it
 
@@ -38,8 +38,8 @@ def with_no_call(source: Source) -> Source:
 
 
 def _as_recordings(silent: pd.DataFrame) -> pd.DataFrame:
-    """Windows without a call as rows of the recordings table, marked `no_call`."""
+    """Windows without a call as rows of the recordings table."""
     rows = silent[["path", "start_time", "end_time"]].reset_index(drop=True)
     nothing = pd.Series([()] * len(rows), dtype=object)
     sites = [site_of(path) for path in rows["path"]]
-    return rows.assign(primary_label=NO_CALL, secondary_labels=nothing, site=sites, no_call=True)
+    return rows.assign(primary_label=NO_CALL, secondary_labels=nothing, site=sites, kind=SILENCE)

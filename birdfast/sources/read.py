@@ -56,16 +56,17 @@ def read_source(
         Nothing is found, a column is missing or named where there are none, or not one of the files named exists. Single
         missing files are no error.
     """
-    columns = Columns(file, label, secondary, author, fold, start_time, end_time)
     if isinstance(source, Source):
         return source
+    columns = Columns(file, label, secondary, author, fold, start_time, end_time)
     if isinstance(source, pd.DataFrame):
         return read_table(source, columns, audio_root=audio_root, classes=classes)
     path = Path(source).expanduser()
-    if path.is_file():
-        return _read_file(path, columns, audio_root, classes)
-    folder = path if path.is_dir() else find_birdclef(source)
-    return _read_folder(folder, columns, audio_root, classes)
+    read = _read_file if path.is_file() else _read_folder
+    found = read(path if path.exists() else find_birdclef(source), columns, audio_root, classes)
+    options = vars(columns) | {"audio_root": audio_root, "classes": classes}
+    said = {name: str(value) for name, value in options.items() if value is not None}
+    return replace(found, given={"source": str(source), "columns": said})
 
 
 def _read_file(path: Path, columns: Columns, audio_root: str | Path | None, classes: Sequence[str] | None) -> Source:

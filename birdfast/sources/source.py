@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from birdfast.errors import BirdfastError
 from birdfast.sources.labels import class_list
+
+RECORDING, WINDOW, SILENCE = "recording", "window", "no_call"  # the kinds of rows that train
 
 
 @dataclass
@@ -20,7 +23,8 @@ class Source:
     ----------
     recordings
         One row a recording (or an annotated part of one): `path` (absolute), `primary_label` (text), `secondary_labels`
-        (tuple of text), `author` (NA: unknown), `start_time` and `end_time` (s, NaN: the whole file), `fold` (Int64, NA
+        (tuple of text), `kind` ("recording"; of windows of soundscapes that train: "window", or "no_call" where nothing calls),
+        `author` (NA: unknown), `start_time` and `end_time` (s, NaN: the whole file), `fold` (Int64, NA
         where there is none), and what else the source had (`rating`: NaN where unrated).
     classes
         The class list in its official order, classes without a recording included.
@@ -35,6 +39,8 @@ class Source:
         Labels of soundscapes that name no class, and were dropped.
     unlabelled, test, sample_submission
         Where unlabelled soundscapes, test soundscapes and the sample submission lie.
+    given
+        What a person typed to read it: `source`, `columns`; empty for a table in memory.
     """
 
     recordings: pd.DataFrame
@@ -48,6 +54,7 @@ class Source:
     test: Path | None = None
     sample_submission: Path | None = None
     year: int | None = None
+    given: dict[str, Any] = field(default_factory=dict)
 
 
 def make_source(
@@ -57,7 +64,8 @@ def make_source(
     names = class_list(recordings["primary_label"]) if classes is None else [str(name) for name in classes]
     _check_files(recordings["path"])
     kept = only(recordings["secondary_labels"], names)
-    return Source(recordings.assign(secondary_labels=kept), names, layout, root=root.expanduser().absolute(), **rest)  # type: ignore[arg-type]
+    rows = recordings.assign(secondary_labels=kept, kind=RECORDING)
+    return Source(rows, names, layout, root=root.expanduser().absolute(), **rest)  # type: ignore[arg-type]
 
 
 def only(several: Iterable[tuple[str, ...]], classes: Iterable[str]) -> pd.Series:

@@ -12,7 +12,8 @@ from birdfast.audio.recordings import Paths
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
 from birdfast.recipe.recipe import Recipe
-from birdfast.splits.sides import inside_files, of_soundscapes
+from birdfast.sources.source import RECORDING
+from birdfast.splits.sides import inside_files
 
 
 def clips_table(recordings: pd.DataFrame, is_valid: np.ndarray, recipe: Recipe) -> pd.DataFrame:
@@ -53,7 +54,7 @@ def readable(recordings: pd.DataFrame, recipe: Recipe, bad_files: BadFiles) -> p
     found = {name: headers[name].to_numpy() for name in ("duration", "sample_rate")}
     sound = recordings.assign(**found)[~broken]
     inside = inside_files(sound.reset_index(drop=True))
-    n_rows, n_inside = ((~of_soundscapes(rows)).sum() for rows in (sound, inside))
+    n_rows, n_inside = ((~(rows["kind"] != RECORDING).to_numpy()).sum() for rows in (sound, inside))
     if (n_late := n_rows - n_inside) > recipe.max_bad * n_rows:
         raise BirdfastError(
             f"{n_late} of {n_rows} rows begin after the end of their recording, more than the recipe's "

@@ -11,7 +11,7 @@ from birdfast.errors import BirdfastError, unknown
 from birdfast.notes import note
 from birdfast.recipe.recipe import Recipe
 from birdfast.sources.soundscapes import site_of
-from birdfast.sources.source import Source
+from birdfast.sources.source import RECORDING, WINDOW, Source
 from birdfast.splits.folds import split
 
 GROUPS = ("site", "file")
@@ -35,6 +35,7 @@ def with_windows(source: Source) -> pd.DataFrame:
             "soundscape_mix to 0; recipe='small' is 'first_place' without them"
         )
     windows = windows.assign(
+        kind=WINDOW,
         primary_label=[labels[0] if labels else "" for labels in windows["labels"]],
         secondary_labels=[labels[1:] for labels in windows["labels"]],
         author=pd.Series(pd.NA, index=windows.index, dtype=object),
@@ -44,23 +45,10 @@ def with_windows(source: Source) -> pd.DataFrame:
     return pd.concat([source.recordings, windows], ignore_index=True)
 
 
-def is_window(recordings: pd.DataFrame) -> np.ndarray:
-    """Which rows are labelled windows of soundscapes, bool (n,)."""
-    if "labels" not in recordings:
-        return np.zeros(len(recordings), bool)
-    return np.array([isinstance(labels, tuple) for labels in recordings["labels"]], bool)
-
-
-def of_soundscapes(recordings: pd.DataFrame) -> np.ndarray:
-    """Which rows are of soundscapes, bool (n,): labelled windows, and those without a call that train as recordings."""
-    silent = recordings["no_call"].eq(True).to_numpy(bool) if "no_call" in recordings else False
-    return is_window(recordings) | silent
-
-
 def inside_files(recordings: pd.DataFrame) -> pd.DataFrame:
     """Without rows that begin where their file (`duration`, s) has ended; says how many there were."""
     beyond = (recordings["start_time"] >= recordings["duration"]).to_numpy()
-    windows = of_soundscapes(recordings)
+    windows = (recordings["kind"] != RECORDING).to_numpy()
     for what, rows in {"labelled windows": beyond & windows, "rows of recordings": beyond & ~windows}.items():
         if rows.any():
             first = recordings[rows].iloc[0]
@@ -116,7 +104,7 @@ def soundscape_folds(
 
 def split_both(recordings: pd.DataFrame, recipe: Recipe) -> np.ndarray:
     """Which rows validate, bool (n,): recordings by :func:`~birdfast.splits.folds.split`, soundscapes by site or file."""
-    windows = of_soundscapes(recordings)
+    windows = (recordings["kind"] != RECORDING).to_numpy()
     is_valid = np.zeros(len(recordings), bool)
     is_valid[~windows] = split(recordings[~windows].reset_index(drop=True), n_folds=recipe.n_folds, fold=recipe.fold,
                                group=recipe.group, seed=recipe.seed)  # fmt: skip
@@ -137,7 +125,7 @@ def known_sides(recordings: pd.DataFrame, sides: Mapping[str, bool]) -> np.ndarr
     is_valid = known.eq(True).to_numpy(bool)
     if not is_valid.any():
         raise BirdfastError("none of the recordings that validate is there any more: put them back")
-    if new := recordings.loc[known.isna() & ~is_window(recordings), "path"].nunique():
+    if new := recordings.loc[known.isna() & ~(recordings["kind"] == WINDOW).to_numpy(), "path"].nunique():
         note(f"{new} recordings are new since the run began: they train")
     return is_valid
 

@@ -10,9 +10,9 @@ import pandas as pd
 from birdfast.audio.bad_files import BadFiles
 from birdfast.recipe.recipe import Recipe
 from birdfast.sources.no_call import with_no_call
-from birdfast.sources.source import Source
+from birdfast.sources.source import RECORDING, Source
 from birdfast.splits.folds import assign_folds
-from birdfast.splits.sides import folds_of_soundscapes, of_soundscapes, with_windows
+from birdfast.splits.sides import folds_of_soundscapes, with_windows
 from birdfast.studies.key import below, write_table
 
 DEALT = "dealt.parquet"
@@ -38,13 +38,13 @@ def deal_soundscapes(rows: pd.DataFrame, recipe: Recipe) -> np.ndarray:
     BirdfastError
         If all are of one site, or of one file, so that none could be held out.
     """
-    paths = rows.loc[of_soundscapes(rows), "path"]
+    paths = rows.loc[(rows["kind"] != RECORDING).to_numpy(), "path"]
     return folds_of_soundscapes(paths, recipe) if len(paths) else np.empty(0, int)
 
 
 def deal(rows: pd.DataFrame, recipe: Recipe) -> np.ndarray:
     """The fold that validates each row, int (n,), -1 for none: of all folds at once what `split_both` says of one."""
-    windows = of_soundscapes(rows)
+    windows = (rows["kind"] != RECORDING).to_numpy()
     recordings = rows[~windows].reset_index(drop=True)
     folds = np.empty(len(rows), int)
     folds[~windows] = assign_folds(recordings, n_folds=recipe.n_folds, group=recipe.group, seed=recipe.seed)

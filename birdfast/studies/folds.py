@@ -175,8 +175,8 @@ def train_folds(
         If there is no such fold, `folds` are no numbers, `out` holds a study by another recipe or of other data, or the
         data lack what the recipe trains on, or enough of it to hold some out.
     """
+    from birdfast.splits.pseudo import check_pseudo
     from birdfast.training.dataloaders import check_request
-    from birdfast.training.pools import check_pseudo
 
     recipe, out = get_recipe(recipe, **knobs), Path(out)
     check_request(recipe, cache)
@@ -259,7 +259,7 @@ def _validated(learn: Any, fold: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Probabilities of the validation windows, and the targets of what they are parts of; not of those of no call alone."""
     with learn.no_bar(), learn.no_logging():
         probabilities, targets = (part.numpy() for part in learn.get_preds(dl=learn.dls.valid))
-    items, bad = learn.dls.valid.items, learn.dls.bad_files.clips()
+    items, bad = learn.dls.valid.items, learn.dls.plan.bad_files.clips()
     good = np.array([key not in bad for key in zip(items["path"], items["start_time"])])
     classes = learn.classes
     if targets.ndim == 1:

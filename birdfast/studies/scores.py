@@ -15,8 +15,7 @@ from birdfast.recipe.recipe import Recipe
 from birdfast.sources.columns import read_csv
 from birdfast.sources.no_call import NO_CALL
 from birdfast.sources.soundscapes import SOLUTION
-from birdfast.sources.source import Source
-from birdfast.splits.sides import is_window
+from birdfast.sources.source import WINDOW, Source
 from birdfast.studies.windows import Truth, window_scores
 
 
@@ -25,8 +24,8 @@ def score_learner(learn: Any) -> dict[str, float]:
 
     The rare third are the classes with the fewest training recordings.
     """
-    clips, classes = learn.dls.clips, learn.classes
-    trained = clips[~clips["is_valid"] & ~is_window(clips) & ~_is_silent(clips, learn)]
+    clips, classes = learn.dls.plan.clips, learn.classes
+    trained = clips[~clips["is_valid"] & ~(clips["kind"] == WINDOW).to_numpy() & ~_is_silent(clips, learn)]
     rare = rare_third(trained["primary_label"].value_counts())
     targets, probabilities = _of_recordings(learn)
     columns = [classes.index(name) for name in rare]
@@ -53,12 +52,12 @@ def score_learner(learn: Any) -> dict[str, float]:
 def _of_recordings(learn: Any) -> tuple[np.ndarray, np.ndarray]:
     """Targets and probabilities of the held-out recordings, without windows of soundscapes that validate, too."""
     targets, probabilities = learn.recording_scores()
-    items, bad = learn.dls.valid.items, learn.dls.bad_files.clips()
+    items, bad = learn.dls.valid.items, learn.dls.plan.bad_files.clips()
     good = [key not in bad for key in zip(items["path"], items["start_time"], strict=True)]
     rows = items[good].drop_duplicates("recording")
     if targets.ndim == 1:  # recording_scores has left them out already
         rows = rows[~_is_silent(rows, learn)]
-    heard = ~is_window(rows) & ~_is_silent(rows, learn)
+    heard = ~(rows["kind"] == WINDOW).to_numpy() & ~_is_silent(rows, learn)
     return targets[heard], probabilities[heard]
 
 
@@ -72,8 +71,8 @@ def soundscape_sides(learn: Any) -> tuple[pd.DataFrame, pd.DataFrame] | None:
 
     None, too, where the only ones that are labelled were trained on.
     """
-    known = soundscape_truth(learn.dls.source, learn.recipe)
-    return known and {"test": _test, "labelled": _labelled}[known](learn, learn.dls.source)
+    known = soundscape_truth(learn.dls.plan.source, learn.recipe)
+    return known and {"test": _test, "labelled": _labelled}[known](learn, learn.dls.plan.source)
 
 
 def soundscape_truth(source: Source, recipe: Recipe) -> Literal["test", "labelled"] | None:

@@ -6,12 +6,15 @@ from fastcore.foundation import L
 
 from birdfast.errors import BirdfastError
 from birdfast.models.embedding import EmbedWindows
-from birdfast.sources.labels import sum_to, targets
+from birdfast.sources.labels import targets
+from birdfast.sources.source import WINDOW
 from birdfast.spectrogram.logmel import LogMel
+from birdfast.splits.pools import multi_hot
+from birdfast.splits.sampling import sum_to
 from birdfast.training import show  # noqa: F401 - registers how fastai draws birdfast's types
 from birdfast.training.augment import wave_tfms
 from birdfast.training.embeddings import AudioToEmbedding
-from birdfast.training.pools import AddWindow, multi_hot
+from birdfast.training.pools import AddWindow
 from birdfast.training.transforms import AudioToSpec, Clip, Cue, MaskFreq, MaskTime, ReadClip, Window
 
 
@@ -45,7 +48,7 @@ def recipe_audio_block(recipe, bad_files=None, reader=None, n_classes=None):
 
 def row_clip(row):
     "A row of the clips table to a Clip, or to a Window of a soundscape"
-    kind = Window if isinstance(row.get("labels"), tuple) else Clip
+    kind = Window if row.get("kind") == WINDOW else Clip
     return kind(row["path"], row["start_time"], row["end_time"])
 
 
@@ -65,7 +68,7 @@ class RowTargets:
         self.mode, self.weight, self.single = recipe.secondary, recipe.secondary_weight, recipe.task == "single"
 
     def __call__(self, row):
-        if isinstance(row.get("labels"), tuple):
+        if row["kind"] == WINDOW:
             heard = multi_hot([row["labels"]], self.classes)
             return (sum_to(heard, 1.0) if self.single and not row["is_valid"] else heard)[0]
         return targets(row["primary_label"], row["secondary_labels"], self.index, n_classes=len(self.index),

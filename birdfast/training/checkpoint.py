@@ -45,13 +45,13 @@ class StopOnBadFiles(Callback):
     order = 70
 
     def before_fit(self):
-        self.n_files, self.size = self.learn.dls.n_files, -1
+        self.n_files, self.size = self.learn.dls.plan.n_files, -1
 
     def after_batch(self):
-        size = self.learn.dls.bad_files.n_bytes()
+        size = self.learn.dls.plan.bad_files.n_bytes()
         if size != self.size:
             self.size = size
-            check_bad_share(self.learn.dls.bad_files, self.n_files, self.learn.dls.recipe.max_bad)
+            check_bad_share(self.learn.dls.plan.bad_files, self.n_files, self.learn.dls.recipe.max_bad)
 
 
 class Checkpoints(Callback):

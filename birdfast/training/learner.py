@@ -26,6 +26,7 @@ from birdfast.models.embedding import EmbeddingModel
 from birdfast.models.losses import create_loss
 from birdfast.notes import note
 from birdfast.splits.clips import windows_of
+from birdfast.splits.run_folder import check_sides, describe_run
 from birdfast.training.augment import WaveMix
 from birdfast.training.average import AverageWeights
 from birdfast.training.checkpoint import (
@@ -48,7 +49,6 @@ from birdfast.training.gpu import FusedAdam, SmoothLoss, for_gpu, has_bf16
 from birdfast.training.metrics import bird_metrics, of_classes, per_recording
 from birdfast.training.mixup import MixUp
 from birdfast.training.pools import AddWindow
-from birdfast.training.run_folder import check_sides, describe_run
 from birdfast.training.transforms import AudioToSpec, ReadClip
 
 LR_STEPS = 60  # of lr_find
@@ -96,7 +96,7 @@ class BirdLearner(Learner):
         start = state.get("epoch", -1) + 1
         check_epochs(run, start, epochs)
         if start:
-            check_sides(run, self.dls)
+            check_sides(run, self.dls.plan)
         if start == epochs:
             note(f"the run in {run} has its {start} epochs: give more to go on, {more_epochs(start)}")
             load_last(self, run, state)
@@ -104,7 +104,7 @@ class BirdLearner(Learner):
                 self.average_weights.after_fit()  # as the run ended
             return
         if run and not rank_distrib():
-            describe_run(run, self.dls, recipe.with_(epochs=epochs), resume=start > 0)
+            describe_run(run, self.dls.plan, recipe.with_(epochs=epochs), resume=start > 0)
         lr = state.get("lr") or self._agreed_lr()
         cbs = [*L(cbs), SeedEpochs(recipe.seed), StopOnBadFiles()]
         if run:
@@ -202,7 +202,7 @@ class BirdLearner(Learner):
         "(targets, probabilities) of the validation recordings, the windows of each averaged"
         with self.no_bar(), self.no_logging():
             probabilities, targets = self.get_preds(dl=self.dls.valid)
-        scores = per_recording(targets.numpy(), probabilities.numpy(), self.dls.valid.items, self.dls.bad_files)
+        scores = per_recording(targets.numpy(), probabilities.numpy(), self.dls.valid.items, self.dls.plan.bad_files)
         return of_classes(*scores) if self.recipe.no_call else scores
 
     @property
@@ -355,9 +355,10 @@ def bird_learner(
     )  # fmt: skip
     if recipe.embeds:
         reader = next(t for t in dls.after_item.fs if isinstance(t, ReadEmbeddings))
-        start_head(learn.model, recipe, dls.source, reader.store)
-    if getattr(dls, "teacher", None) is not None:
-        learn.add_cb(create_distill(recipe, dls.teacher, n_features(learn.model.body, recipe), device))
+        start_head(learn.model, recipe, dls.plan.source, reader.store)
+    teacher = next((t.teacher for t in dls.after_item.fs if isinstance(t, ReadClip)), None)
+    if teacher is not None:
+        learn.add_cb(create_distill(recipe, teacher, n_features(learn.model.body, recipe), device))
     learn.recipe, learn.recorder.smooth_loss = recipe, SmoothLoss()
     if compile:
         learn.model.compile()

@@ -26,7 +26,10 @@ class EpochScores:
         self.probabilities.append(activation(learn.pred.float()).detach().as_subclass(torch.Tensor))
         self.targets.append(learn.y.detach().as_subclass(torch.Tensor))
         self.seen, self.found, self.dl = learn.pred, None, learn.dl
-        self.items, self.bad = getattr(learn.dl, "items", None), getattr(learn.dls, "bad_files", None)
+        self.items, self.bad = (
+            getattr(learn.dl, "items", None),
+            getattr(getattr(learn.dls, "plan", None), "bad_files", None),
+        )
         self.no_call = getattr(getattr(learn.dls, "recipe", None), "no_call", False)
 
     def arrays(self):

@@ -247,7 +247,7 @@ def test_what_training_validates_is_what_evaluate_scores(sites, tiny_recipe, rng
     source = read_source(sites)
     for knobs in ({"soundscape_share": 0.25}, {"no_call": True}, {"soundscape_share": 0.25, "no_call": True}):
         recipe = tiny_recipe.with_(n_folds=2, batch_size=4, activation="sigmoid", **knobs)
-        clips = bird_dls(source, recipe, num_workers=0, device="cpu").clips
+        clips = bird_dls(source, recipe, num_workers=0, device="cpu").plan.clips
         trained = set(clips.loc[~clips["is_valid"], "path"]) & set(source.soundscapes["path"])
         assert 0 < len(trained) < 4
         assert heard_soundscapes(source, recipe) == trained

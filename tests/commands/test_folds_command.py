@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from birdfast.cli import app
 from birdfast.recipe.recipe import Recipe
-from birdfast.training.pools import Pool
+from birdfast.splits.pools import Pool
 
 
 def test_folds_at_the_shell(tiny_birds, tiny_recipe, tmp_path):

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from birdfast.errors import BirdfastError
-from birdfast.sources.labels import check_labels, class_list, sampling_weights, targets
+from birdfast.sources.labels import check_labels, class_list, targets
+from birdfast.splits.sampling import sampling_weights
 
 INDEX = {"a": 0, "b": 1, "c": 2}
 

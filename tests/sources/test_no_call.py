@@ -6,8 +6,10 @@ from birdfast.recipe.recipe import Recipe
 from birdfast.sources.birdclef import read_birdclef
 from birdfast.sources.no_call import NO_CALL, with_no_call
 from birdfast.sources.read import read_table
+from birdfast.sources.soundscapes import site_of
+from birdfast.sources.source import RECORDING
 from birdfast.splits.leaks import leak_report
-from birdfast.splits.sides import of_soundscapes, site_of, split_both, with_windows
+from birdfast.splits.sides import split_both, with_windows
 from birdfast.synthetic.synth import synth
 
 
@@ -57,7 +59,7 @@ def source(tiny_table):
 def test_silent_windows_lie_on_the_side_of_their_site(source, fold):
     recipe, made = Recipe(n_folds=3, fold=fold), with_no_call(source)
     table = made.recordings
-    is_valid, silent = split_both(table, recipe), of_soundscapes(table)
+    is_valid, silent = split_both(table, recipe), (table["kind"] != RECORDING).to_numpy()
     assert silent.sum() == 12 and table["site"][silent].tolist() == [site_of(path) for path in table["path"][silent]]
     assert is_valid[~silent].tolist() == [i % 3 == fold for i in range(30)]  # the folds that are given
     report = leak_report(table, is_valid)
@@ -69,10 +71,11 @@ def test_silent_windows_lie_on_the_side_of_their_site(source, fold):
 def test_they_lie_where_labelled_windows_of_their_soundscape_lie(source):
     recipe = Recipe(n_folds=3, soundscape_share=0.25, no_call=True)
     both = with_windows(with_no_call(source))
-    assert not both.duplicated(["path", "start_time"]).any() and of_soundscapes(both).sum() == 36
-    sides = both.assign(is_valid=split_both(both, recipe))[of_soundscapes(both)].set_index(["path", "start_time"])
+    assert not both.duplicated(["path", "start_time"]).any() and (both["kind"] != RECORDING).to_numpy().sum() == 36
+    place = ["path", "start_time"]
+    sides = both.assign(is_valid=split_both(both, recipe))[both["kind"] != RECORDING].set_index(place)
     plain = with_windows(source)
-    alone = plain.assign(is_valid=split_both(plain, recipe))[of_soundscapes(plain)].set_index(["path", "start_time"])
+    alone = plain.assign(is_valid=split_both(plain, recipe))[plain["kind"] != RECORDING].set_index(place)
     assert sides["is_valid"].sort_index().equals(alone["is_valid"].sort_index())
 
 

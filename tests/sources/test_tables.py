@@ -8,7 +8,7 @@ import pytest
 from birdfast.errors import BirdfastError
 from birdfast.sources.read import Source, read_folders, read_source
 
-ALWAYS = ["path", "primary_label", "secondary_labels", "author", "start_time", "end_time", "fold"]
+ALWAYS = ["path", "primary_label", "secondary_labels", "author", "start_time", "end_time", "fold", "kind"]
 
 
 @pytest.fixture

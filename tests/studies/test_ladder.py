@@ -302,7 +302,7 @@ def test_soundscapes_with_a_truth_are_scored(tmp_path, tiny_recipe):
     (folder / "solution.csv").unlink()
     labelled = score_learner(learn)["soundscape_roc_auc"]
     assert 0 < labelled < 1 and labelled != row["soundscape_roc_auc"]
-    learn.dls.source.soundscapes = None
+    learn.dls.plan.source.soundscapes = None
     assert "soundscape_roc_auc" not in score_learner(learn)
     assert not np.isnan(row["accuracy"])
 
@@ -317,7 +317,7 @@ def test_labelled_soundscapes_score_models_of_any_window(tmp_path, tiny_recipe, 
     (folder / "solution.csv").unlink()
     learn = bird_learner(bird_dls(folder, tiny_recipe.with_(**knobs), num_workers=0, device="cpu"))
     truth, scores = soundscape_sides(learn)
-    windows = learn.dls.source.soundscapes
+    windows = learn.dls.plan.source.soundscapes
     assert len(truth) == len(scores) >= len(windows)
     assert truth.to_numpy().sum() == sum(len(labels) for labels in windows["labels"])
     assert scores.to_numpy().std() > 0

@@ -14,13 +14,13 @@ from birdfast.errors import BirdfastError
 from birdfast.prediction.predictor import Predictor
 from birdfast.sources.read import read_source
 from birdfast.sources.source import Source
+from birdfast.splits.run_folder import describe_run
 from birdfast.splits.sides import site_of
 from birdfast.studies import folds as folds_module
 from birdfast.studies import pseudo as module
 from birdfast.studies import teachers
 from birdfast.studies.pseudo import LABELS, find_unlabelled, pseudo_label, soft_labels
 from birdfast.training.dataloaders import bird_dls
-from birdfast.training.run_folder import describe_run
 from tests.conftest import SAMPLE_RATE, chirp
 
 
@@ -152,7 +152,7 @@ def test_labels_are_found_where_the_data_have_moved_to(source, recipe, tmp_path,
     knobs = {"soundscape_share": 0.0, "pseudo_mix": 1.0}
     for table in (study.out / "round1" / LABELS, taught):
         dls = bird_dls(second, recipe.with_(**knobs), device="cpu", pseudo=table)
-        assert {Path(path).parent for path in dls.pools[0].windows[0]} == {second.root}
+        assert {Path(path).parent for path in dls.plan.pools[0].windows[0]} == {second.root}
 
 
 def test_no_site_that_validates_is_trained_on_by_pseudo_labels(study, source, recipe):
@@ -162,10 +162,10 @@ def test_no_site_that_validates_is_trained_on_by_pseudo_labels(study, source, re
         dls = bird_dls(source, recipe.with_(**knobs), device="cpu", pseudo=table)
         valid = {site_of(path) for path in dls.valid.items["path"] if "BC2026" in path}
         assert valid
-        assert not valid & {site_of(path) for path in dls.pools[0].windows[0]}
+        assert not valid & {site_of(path) for path in dls.plan.pools[0].windows[0]}
         at_these = table[[site_of(path) in valid for path in table["path"]]]
         assert set(at_these["fold"]) == {fold}  # so that the model of this fold can label them later
-        assert dls.leaks.shared_sites.empty and dls.leaks.shared_recordings.empty
+        assert dls.plan.leaks.shared_sites.empty and dls.plan.leaks.shared_recordings.empty
 
 
 def test_a_finished_study_trains_and_labels_nothing(study, source, recipe, monkeypatch):

@@ -62,14 +62,14 @@ def test_rates_must_agree():
 def test_the_dls_know_what_they_hold(dls, tiny_recipe):
     assert list(dls.vocab) == ["species0", "species1", "species2"]
     assert dls.recipe == tiny_recipe
-    assert not len(dls.bad_files)
+    assert not len(dls.plan.bad_files)
     x, y = dls.one_batch()
     assert type(x) is AudioSpectrogram
     assert x.shape == (8, 1, 32, 63)
 
 
 def test_validation_holds_every_full_window_and_repeats(dls, tiny_recipe):
-    valid = dls.clips[dls.clips["is_valid"]]
+    valid = dls.plan.clips[dls.plan.clips["is_valid"]]
     assert valid.groupby("recording").size().eq(2).all()
     assert valid["start_time"].unique().tolist() == [0.0, 1.0]
     first, second = ([b[0] for b in dls.valid] for _ in range(2))
@@ -99,7 +99,7 @@ def test_weighted_sampling_draws_rare_species_as_often(tiny_table, tiny_recipe):
     rare = pd.concat([tiny_table[:10], tiny_table[10:20], tiny_table[20:23]])
     dls = bird_dls(rare, tiny_recipe.with_(sampling_power=1.0, batch_size=8, fold=0, n_folds=2))
     drawn = pd.Series(np.concatenate([dls.train.get_idxs() for _ in range(300)]))
-    species = dls.clips[~dls.clips["is_valid"]]["primary_label"].to_numpy()[drawn]
+    species = dls.plan.clips[~dls.plan.clips["is_valid"]]["primary_label"].to_numpy()[drawn]
     share = pd.Series(species).value_counts(normalize=True)
     assert share.between(0.3, 0.37).all(), share
     plain = bird_dls(rare, tiny_recipe.with_(sampling_power=0.0, batch_size=8, n_folds=2))
@@ -137,8 +137,8 @@ def test_broken_files_are_left_out_and_listed(tiny_table, tiny_recipe, tmp_path)
     (tmp_path / "zero.wav").write_bytes(b"")
     table = pd.concat([tiny_table, tiny_table[:1].assign(path=str(tmp_path / "zero.wav"))])
     dls = bird_dls(table, tiny_recipe)
-    assert dls.bad_files.table()["path"].tolist() == [str(tmp_path / "zero.wav")]
-    assert str(tmp_path / "zero.wav") not in set(dls.clips["path"])
+    assert dls.plan.bad_files.table()["path"].tolist() == [str(tmp_path / "zero.wav")]
+    assert str(tmp_path / "zero.wav") not in set(dls.plan.clips["path"])
     with pytest.raises(BirdfastError, match=r"1 of 31 recordings cannot be read.*zero\.wav"):
         bird_dls(table, tiny_recipe.with_(max_bad=0.01))
 
@@ -206,7 +206,7 @@ def test_paths_are_items_to_predict(dls, tiny_birds):
         batch = dls.test_dl(items, num_workers=0).one_batch()
         assert batch[0].shape[0] == 6  # 2 s each, windows of 1 s
     assert dls.test_dl(tiny_birds / "species0").n == 20
-    assert dls.test_dl(dls.clips[:4]).n == 4
+    assert dls.test_dl(dls.plan.clips[:4]).n == 4
     assert dls.new_empty().test_dl(files).n == 6
 
 
@@ -218,7 +218,7 @@ def test_show_batch_draws_spectrograms_with_labels(dls):
 
 
 def test_a_source_can_be_given_as_it_is(tiny_birds, tiny_recipe):
-    assert bird_dls(read_source(tiny_birds), tiny_recipe).source.layout == "folder per class"
+    assert bird_dls(read_source(tiny_birds), tiny_recipe).plan.source.layout == "folder per class"
 
 
 @pytest.mark.parametrize(
@@ -288,6 +288,6 @@ def test_a_row_that_begins_after_its_recording_is_told_and_left_out(tiny_table, 
     dls = bird_dls(table, tiny_recipe, fold=0, num_workers=0, device="cpu")
     where = f"(first: {table['path'][fold]} at 5 s, which ends at 2 s): left out"
     assert f"1 rows of recordings begin after the end of their file {where}" in capsys.readouterr().err
-    assert len(dls.clips["recording"].unique()) == 29 and len(dls.bad_files) == 0
+    assert len(dls.plan.clips["recording"].unique()) == 29 and len(dls.plan.bad_files) == 0
     with pytest.raises(BirdfastError, match="30 of 30 rows begin after the end of their recording.*in seconds from"):
         bird_dls(table.assign(start_time=5.0), tiny_recipe, num_workers=0, device="cpu")

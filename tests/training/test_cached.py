@@ -155,8 +155,8 @@ def test_attention_over_saved_single_moments_is_refused(saved, plain):
 def test_a_broken_npy_is_listed(saved, plain):
     (saved / "species0" / "0.npy").write_bytes(b"no array")
     dls = bird_dls(saved, plain, device="cpu")
-    assert len(dls.bad_files) == 1
-    assert "species0" in dls.bad_files.table()["path"][0]
+    assert len(dls.plan.bad_files) == 1
+    assert "species0" in dls.plan.bad_files.table()["path"][0]
 
 
 def test_an_unknown_cache_says_which_there_are(tiny_birds, plain):
@@ -167,6 +167,6 @@ def test_an_unknown_cache_says_which_there_are(tiny_birds, plain):
 def test_a_clip_beyond_the_end_is_listed_not_padded(tiny_birds, plain, tmp_path):
     dls = bird_dls(tiny_birds, plain, cache="waveform", cache_dir=tmp_path, device="cpu")
     reader = next(t for t in dls.valid.after_item.fs if isinstance(t, ReadPcm))
-    path = dls.clips["path"][0]
+    path = dls.plan.clips["path"][0]
     assert (reader(Clip(path, 5.0, 6.0), split_idx=1)[..., :-2] == 0).all()
-    assert dls.bad_files.table()["path"].tolist() == [path]
+    assert dls.plan.bad_files.table()["path"].tolist() == [path]

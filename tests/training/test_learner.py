@@ -47,13 +47,13 @@ def test_it_learns(tiny_birds, tiny_recipe):
 def test_metrics_are_per_recording_and_by_name(learn):
     scores = learn.scores()
     assert list(scores) == ["valid_loss", "accuracy", "top5", "roc_auc", "cmap", "padded_cmap", "macro_f1"]
-    n = learn.dls.clips[learn.dls.clips["is_valid"]]["recording"].nunique()
+    n = learn.dls.plan.clips[learn.dls.plan.clips["is_valid"]]["recording"].nunique()
     assert (scores["accuracy"] * n) == pytest.approx(round(scores["accuracy"] * n), abs=1e-5)
 
 
 def test_recording_scores_are_what_the_metrics_see(learn):
     targets, probabilities = learn.recording_scores()
-    assert len(targets) == learn.dls.clips[learn.dls.clips["is_valid"]]["recording"].nunique()
+    assert len(targets) == learn.dls.plan.clips[learn.dls.plan.clips["is_valid"]]["recording"].nunique()
     assert probabilities.shape == (len(targets), len(learn.dls.vocab))
     assert learn.scores()["accuracy"] == pytest.approx((probabilities.argmax(1) == targets).mean())
 
@@ -294,8 +294,8 @@ def test_what_cannot_be_read_has_no_probabilities(tiny_birds, tiny_recipe, tmp_p
     for ask in (learn.predict, learn.probabilities):
         with pytest.raises(BirdfastError, match="nan.wav"):
             ask(tmp_path / "nan.wav")
-    assert len(learn.dls.bad_files) == 0
-    assert learn.dls.valid.after_item.bad_files is learn.dls.bad_files
+    assert len(learn.dls.plan.bad_files) == 0
+    assert learn.dls.valid.after_item.bad_files is learn.dls.plan.bad_files
 
 
 def test_the_weights_of_the_best_epoch_or_of_the_last(tiny_birds, tiny_recipe, tmp_path):
@@ -377,7 +377,7 @@ def test_pickle_in_a_fresh_process_predicts_from_a_path(learn, tiny_birds, tmp_p
 
 def test_export_keeps_the_runs_own_list_of_bad_files(learn, tmp_path, tiny_birds):
     learn.export(tmp_path / "birds.pkl")
-    assert learn.dls.train.after_item.fs[0].bad_files is learn.dls.bad_files
+    assert learn.dls.train.after_item.fs[0].bad_files is learn.dls.plan.bad_files
     (tmp_path / "zero.wav").write_bytes(b"")
     with pytest.warns(UserWarning), pytest.raises(BirdfastError, match=r"zero\.wav"):
         load_learner(tmp_path / "birds.pkl").predict(tmp_path / "zero.wav")
@@ -398,7 +398,7 @@ def test_files_that_break_while_training_are_listed_and_stop_the_run_when_many(t
             )
             learn = bird_learner(dls)
             learn.fit_recipe(1)
-            assert dls.bad_files.table()["path"].tolist() == [str(tmp_path / "nan.wav")]
+            assert dls.plan.bad_files.table()["path"].tolist() == [str(tmp_path / "nan.wav")]
     learn.dls.recipe = learn.dls.recipe.with_(max_bad=0.0)
     with pytest.raises(BirdfastError, match=r"1 of 31 recordings cannot be read"):
         learn.fit_recipe(1)

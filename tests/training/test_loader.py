@@ -71,7 +71,7 @@ def test_a_copy_of_the_training_loader_keeps_its_weights(tiny_birds, plain):
     assert np.allclose(dls.train.new().wgts, dls.train.wgts)
     assert dls.train.new().weighted
     assert not dls.valid.weighted
-    assert not dls.test_dl(dls.clips[:3]).weighted
+    assert not dls.test_dl(dls.plan.clips[:3]).weighted
 
 
 def test_batches_for_the_cpu_come_as_they_are():

@@ -54,7 +54,7 @@ def test_the_learner_the_cache_and_the_predictor_agree(tiny_birds, wide, tmp_pat
     wide = wide.with_(pad=pad)
     learn = bird_learner(bird_dls(tiny_birds, wide, device="cpu"))
     learn.fit_recipe()
-    clips = learn.dls.clips[learn.dls.clips["is_valid"]]
+    clips = learn.dls.plan.clips[learn.dls.plan.clips["is_valid"]]
     np.testing.assert_allclose(clips["end_time"] - clips["start_time"], 0.5)
     file = str(next(tiny_birds.rglob("*.wav")))
     ours = learn.probabilities(file)
