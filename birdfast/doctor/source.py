@@ -53,8 +53,7 @@ def examine(
         found = read_source(source, **(columns or {}))
         found = with_no_call(found) if recipe.no_call else found
     except BirdfastError as error:
-        findings = [Finding("data", "fail", str(error)), *check_machine(recipe)]
-        return Report("source", _name(source), findings)
+        return Report("source", _name(source), [Finding("data", "fail", str(error))])  # at once: no look at the machine
     headers = read_headers(found.recordings["path"], workers=workers, progress=True)
     findings = [_introduce(found), check_paths(headers, recipe), check_readable(headers, recipe)]
     good = headers["error"].isna().to_numpy()
