@@ -14,6 +14,7 @@ import numpy as np
 import soundfile
 
 from birdfast.audio.read import AudioError, fit, open_audio, read_clip
+from birdfast.errors import BirdfastError
 
 CHUNK = 60.0  # s decoded in one go: long enough to make seeking cheap, short enough to hold many in memory
 
@@ -31,6 +32,12 @@ class Hearing(Protocol):
     def n_samples(self) -> int: ...
     @property
     def pad(self) -> str: ...
+
+
+def check_spacing(step: float | None) -> None:
+    """BirdfastError for a time between windows that is not above 0; None is the length of one."""
+    if step is not None and not step > 0:
+        raise BirdfastError(f"step is the time from window to window in s and must be above 0, not {step}")
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,54 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
-from typing import Any
+from typing import Annotated, Any
 
-import numpy as np
-import soundfile
+import typer
 
-from birdfast.commands.models import find_predictor
+from birdfast.commands.shared.models import check_models, find_predictor
+from birdfast.commands.shared.options import BatchSize, Threads
+from birdfast.commands.shared.places import check_files
 from birdfast.errors import BirdfastError
 
 SPARE = 0.2  # of the limit that is left free: the notebook's machine may be slower than this one
 _RATE = 32_000  # Hz, of the soundscapes of every BirdCLEF
 _LEAST = 20.0  # s measured at least, after a first pass that only warms up
+
+
+def command(
+    models: Annotated[
+        list[Path],
+        typer.Argument(metavar="MODEL...", help="Bundles, runs or exported files; several are an ensemble"),
+    ],
+    files: Annotated[int, typer.Option(help="Soundscapes to score")] = 700,
+    minutes: Annotated[float, typer.Option(help="Length of each, in minutes")] = 1.0,
+    limit: Annotated[float, typer.Option(help="Time limit, in minutes")] = 90.0,
+    on: Annotated[
+        list[Path] | None, typer.Option("--on", help="Soundscapes to measure with; noise is made unless given")
+    ] = None,
+    batch_size: BatchSize = 16,
+    workers: Threads = None,
+) -> None:
+    """Measure a model here, and say whether a submission with it fits the time limit, and how many such models do.
+
+    Exit status 1 if one does not fit.
+
+    Example: `birdfast budget birds.onnx --files 700 --minutes 1 --limit 90`
+    """
+    check_models(models)
+    check_files("--on", on or ())
+    found = budget(
+        models,
+        files=files,
+        minutes=minutes,
+        limit=limit,
+        recordings=on or (),
+        batch_size=batch_size,
+        workers=workers,
+    )
+    typer.echo(str(found))
+    if not found.fits:
+        raise typer.Exit(1)
 
 
 @dataclass(frozen=True)
@@ -134,6 +171,9 @@ def budget(
 
 def _noise(folder: Path, minutes: float, n_files: int = 4) -> list[str]:
     """Ogg files of that length; of ten minutes at most, for the cost an hour is the same."""
+    import numpy as np
+    import soundfile
+
     samples = np.random.default_rng(0).normal(0, 0.1, round(min(minutes, 10.0) * 60 * _RATE)).astype(np.float32)
     paths = [folder / f"{number}.ogg" for number in range(n_files)]
     for path in paths:

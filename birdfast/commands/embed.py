@@ -11,7 +11,7 @@ from birdfast.commands.arguments import MACHINE, WINDOWS, AudioRoot, File, Threa
 from birdfast.files.places import is_url
 
 
-def embed(
+def command(
     source: Annotated[
         str,
         typer.Argument(

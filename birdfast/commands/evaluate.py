@@ -1,273 +1,93 @@
-"""`birdfast evaluate`: a model or its scores on one side, the truth on the other."""
+"""`birdfast evaluate`: a model or its scores against what is known."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-import numpy as np
-import pandas as pd
+import typer
 
-from birdfast.commands.heard import heard_recordings, held_out, split_rows
-from birdfast.commands.models import find_predictor
-from birdfast.commands.tables import save_plot, write_tables
-from birdfast.commands.truth import ANNOTATED, annotated_truth, read_truth, scores_against
+from birdfast.commands.shared.models import check_blend, check_models
+from birdfast.commands.shared.options import (
+    AudioRoot,
+    Author,
+    BatchSize,
+    Blend,
+    File,
+    FileTop,
+    FoldColumn,
+    Label,
+    Shift,
+    Smooth,
+    SmoothGroup,
+    Taxonomy,
+    Threads,
+    Weights,
+)
+from birdfast.commands.shared.places import check_report, check_source
+from birdfast.commands.shared.post import read_post
+from birdfast.commands.shared.shell import listing, score_lines
+from birdfast.commands.shared.typed import read_columns, read_weights
 from birdfast.errors import BirdfastError
-from birdfast.evaluation import metrics
-from birdfast.evaluation.calibration import Calibration, calibration_error, reliability
-from birdfast.evaluation.levels import level_table
-from birdfast.evaluation.report import average_by, per_class_table
-from birdfast.notes import note
-from birdfast.prediction.ensemble import each_model
-from birdfast.prediction.postprocess import PostProcess
-from birdfast.prediction.predictor import Predictor
-from birdfast.recipe.recipe import Recipe
-from birdfast.scoring.bundle import Bundle
-from birdfast.sources.read import Source, read_source
-from birdfast.splits.folds import split
-from birdfast.studies.windows import Sides, window_scores
-
-BATCH = 16  # windows a pass of the model
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """Targets and probabilities side by side, and the figures that follow.
+def command(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL... SOURCE",
+            help="Bundles or runs (several: an ensemble), or a csv of scores or a submission; last, where the truth is: "
+            "BirdCLEF folder, solution.csv, labelled recordings",
+        ),
+    ],
+    truth: Annotated[
+        Path | None, typer.Option(help="Solution or soundscape labels for the soundscapes in SOURCE")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for index.html, tables and plots")] = None,
+    fold: Annotated[int | None, typer.Option(help="Score the recordings of one fold of SOURCE only")] = None,
+    shift: Shift = 0.0,
+    smooth: Smooth = None,
+    smooth_group: SmoothGroup = None,
+    taxonomy: Taxonomy = None,
+    file_top: FileTop = 0,
+    blend: Blend = "mean",
+    weights: Weights = None,
+    batch_size: BatchSize = 16,
+    workers: Threads = None,
+    file: File = None,
+    label: Label = None,
+    author: Author = None,
+    fold_column: FoldColumn = None,
+    audio_root: AudioRoot = None,
+) -> None:
+    """Score a model, several as one, or a csv that they wrote, against what is known.
 
-    `targets` are class indices ``(n,)`` for recordings, multi-hot ``(n, n_classes)`` for windows.
+    A BirdCLEF folder is scored by the truth of its test soundscapes (solution.csv) if it has one, else by its labelled
+    soundscapes that the model was not trained on; any other source by its recordings, windows averaged. What was scored is
+    the first line of the answer.
+
+    Example: `birdfast evaluate runs/first data/birdclef --out report`
     """
+    *models, source = words
+    if not models:
+        raise BirdfastError(f"only {source} is named: give a model, then what to score it on")
+    if out:
+        check_report(out)  # before hours of scoring
+    ensemble = {"blend": blend, "weights": read_weights(weights)}
+    check_models(model for model in models if not model.endswith(".csv"))
+    check_blend(blend)
+    check_source(source)
+    post = read_post(shift, smooth, smooth_group or (), taxonomy, file_top)
+    columns = read_columns(file, label, author, fold_column, audio_root)
+    options = {"truth": truth, "fold": fold, "columns": columns, "batch_size": batch_size, "workers": workers}
+    from birdfast.commands.evaluating.evaluate import evaluate
 
-    what: str  # was scored against what
-    targets: np.ndarray
-    probabilities: np.ndarray
-    classes: list[str]
-    train_counts: Mapping[str, int] | None = None
-    calibration: Calibration | None = None  # of the model, fitted in training
-    rows: pd.DataFrame | None = None  # path, start_time, end_time
-    recipe: Recipe | None = None  # of the model, if it was one that was scored
-
-    @property
-    def versions(self) -> dict[str, np.ndarray]:
-        """The probabilities as given, and as calibrated where the model can."""
-        if self.calibration is None:
-            return {"as given": self.probabilities}
-        calibrated = self.calibration.apply(self.probabilities, self.classes)
-        return {"as given": self.probabilities, "calibrated": calibrated}
-
-    @cached_property
-    def calibration_errors(self) -> dict[str, float]:
-        """The expected calibration error of each of the `versions`."""
-        return {name: calibration_error(self.targets, scores) for name, scores in self.versions.items()}
-
-    @cached_property
-    def summary(self) -> dict[str, float]:
-        """accuracy, top5, roc_auc, cmap, padded_cmap, macro_f1."""
-        return metrics.summary(self.targets, self.probabilities)
-
-    @cached_property
-    def per_class(self) -> pd.DataFrame:
-        """One row a class: support, auc, ap, f1, precision, recall; the last three by the model's thresholds, too."""
-        table = per_class_table(self.targets, self.probabilities, self.classes, train_counts=self.train_counts)
-        if self.calibration is None or self.targets.ndim == 1:
-            return table
-        thresholds = self.calibration.threshold("f1", self.classes)
-        decided = per_class_table(self.targets, np.where(self.probabilities >= thresholds, 1.0, 0.0), self.classes)
-        names = {name: f"{name}_at_threshold" for name in ("f1", "precision", "recall")}
-        return table.assign(threshold=thresholds).join(decided[list(names)].rename(columns=names))
-
-    @cached_property
-    def levels(self) -> pd.DataFrame | None:
-        """By the window, the minute and the recording, with intervals; None where nobody knows what belongs together."""
-        return None if self.rows is None else level_table(self.targets, self.probabilities, self.rows)
-
-    def write(self, out: str | Path) -> Path:
-        """index.html, the tables and plots that it shows, and summary.json, into a folder, in place of earlier ones."""
-        from birdfast.commands.page import PLOTS, write_page
-        from birdfast.plots.judgement import plot_reliability
-
-        check_out(out)
-        folder = Path(out)
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in (*PLOTS, "levels.csv"):  # of another model, perhaps: not all are written each time
-            (folder / name).unlink(missing_ok=True)
-        counts = None if self.train_counts is None else pd.Series(dict(self.train_counts))
-        write_tables(folder, self.targets, self.probabilities, self.classes, counts)
-        self.per_class.to_csv(folder / "per_class.csv")
-        tables = {name: reliability(self.targets, scores) for name, scores in self.versions.items()}
-        save_plot(plot_reliability(tables), folder / "reliability.png")
-        summary = {"scored": self.what, "rows": len(self.targets), "metrics": self.summary}
-        summary["calibration_error"] = self.calibration_errors
-        if self.levels is not None:
-            self.levels.to_csv(folder / "levels.csv")
-        (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-        write_page(self, folder)
-        return folder
-
-
-def check_out(out: str | Path) -> None:
-    """BirdfastError where no folder for a report can be made."""
-    place = Path(out).absolute()
-    there = next(folder for folder in (place, *place.parents) if folder.exists())
-    if not there.is_dir():
-        raise BirdfastError(f"{there} is a file: give a folder for the report with --out")
-    if not os.access(there, os.W_OK):
-        raise BirdfastError(f"you may not write into {there}: give another folder for the report with --out")
-
-
-def evaluate(
-    model: str | Path | Bundle | Predictor | Sequence[str | Path | Bundle],
-    source: str | Path,
-    *,
-    truth: str | Path | None = None,
-    fold: int | None = None,
-    columns: Mapping[str, Any] | None = None,
-    post: PostProcess | None = None,
-    blend: str = "mean",
-    weights: Sequence[float] | None = None,
-    batch_size: int = BATCH,
-    workers: int | None = None,
-) -> Evaluation:
-    """Score a model, or scores that were written before, against what is known.
-
-    Parameters
-    ----------
-    model
-        A bundle or its path, the folder of a run, or a csv: a submission, or the scores of `birdfast predict`. Several
-        models are an ensemble, by `blend` and `weights` as of :class:`~birdfast.prediction.ensemble.Ensemble`, or that
-        itself.
-    source
-        A solution.csv; a BirdCLEF folder, of which the test soundscapes are scored where it has a solution.csv, else
-        its labelled soundscapes, without those that the model was trained on, by what its run or study wrote beside it,
-        else by its recipe; Raven or Audacity labels, of which each window has the species of all annotations that reach
-        into it, by 0.25 s or half of a shorter one; else recordings with labels, whose windows are averaged.
-    truth
-        A csv of soundscape labels, or a solution, for the soundscapes in `source`.
-    fold
-        Score the recordings of this fold alone, by the split of the model's recipe; of several, the first one's. What
-        was scored says how many of them were trained on, by what the runs or studies wrote beside the models, else by
-        their recipes.
-    post
-        As for :meth:`~birdfast.prediction.predictor.Predictor.predict`; nothing for a csv.
-
-    Raises
-    ------
-    BirdfastError
-        If there is nothing to score, or scores and truth do not go together.
-    """
-    models = each_model(model)
-    if models and isinstance(models[0], (str, Path)) and Path(models[0]).suffix == ".csv":
-        if post or len(models) > 1 or blend != "mean" or weights is not None:
-            raise BirdfastError(
-                f"{models[0]} holds scores: post-process and blend where they are made, in birdfast predict"
-            )
-        given = {"fold": fold is not None, "workers": workers is not None, "batch-size": batch_size != BATCH}
-        if dropped := [f"--{name}" for name, there in given.items() if there]:
-            raise BirdfastError(f"{models[0]} holds scores, no model: leave out {', '.join(dropped)}")
-        what, sides = scores_against(Path(models[0]), Path(source), truth, columns=columns)
-        return Evaluation(what, sides.targets, sides.probabilities, sides.classes, rows=sides.rows)
-    predictor = find_predictor(models, batch_size=batch_size, workers=workers, blend=blend, weights=weights)
-    known = read_truth(source, truth, columns=columns) if fold is None else None
-    if known is not None and not known.complete:
-        own = truth is None and Path(source).suffix != ".csv"
-        known = held_out(known, models, predictor.engine, read_source(source) if own else None)
-    if known is not None:
-        what, sides = known.what, window_scores(predictor, known, post=post)
-    else:
-        what, sides = _score_source(predictor, models, read_source(source, **(columns or {})), fold, post)
-    stored = predictor.extra.get("calibration")
-    calibration = Calibration.from_dict(stored) if isinstance(stored, dict) else None
-    counts = _counts(predictor.extra, sides.classes)
-    return Evaluation(
-        what, sides.targets, sides.probabilities, sides.classes, counts, calibration, sides.rows, predictor.recipe
-    )
-
-
-def _counts(extra: Mapping[str, Any], classes: list[str]) -> dict[str, int] | None:
-    """Training recordings of the classes, where `birdfast train` put them into the bundle."""
-    counts = extra.get("train_counts")
-    return {name: int(counts.get(name, 0)) for name in classes} if isinstance(counts, dict) else None
-
-
-def _score_source(
-    predictor: Any, models: Sequence[Any], source: Source, fold: int | None, post: PostProcess | None
-) -> tuple[str, Sides]:
-    """What was scored, and the scores: of annotated recordings window by window, of others recording by recording."""
-    what, recordings = _recordings(source, predictor, models, fold)
-    if source.layout not in ANNOTATED:
-        return what, _score_recordings(predictor, recordings, post)
-    _check_known(recordings["primary_label"], predictor.classes)
-    truth = annotated_truth(recordings, window=predictor.window, what=what)
-    return truth.what, window_scores(predictor, truth, post=post)
-
-
-def _check_known(labels: pd.Series, classes: list[str]) -> None:
-    if not labels.isin(classes).any():
-        raise BirdfastError(
-            f"none of the labels ({', '.join(labels.unique()[:3])}, ...) is a class of the model "
-            f"({', '.join(classes[:3])}, ...): it was trained on other data"
-        )
-
-
-def _recordings(source: Source, predictor: Any, models: Sequence[Any], fold: int | None) -> tuple[str, pd.DataFrame]:
-    """The recordings to score, and what to call them."""
-    recordings, rows = source.recordings, "annotations" if source.layout in ANNOTATED else "recordings"
-    recipe = predictor.recipe
-    if fold is None:
-        what = f"all {len(recordings)} {rows} of {source.root or source.layout}"
-        return f"{what}, including any the model was trained on (--fold K scores a held-out fold only)", recordings
-    if not 0 <= fold < recipe.n_folds:
-        raise BirdfastError(
-            f"--fold must lie between 0 and {recipe.n_folds - 1}, the model's recipe has {recipe.n_folds}"
-        )
-    recordings = split_rows(recordings)
-    mine = split(recordings, n_folds=recipe.n_folds, fold=fold, group=recipe.group, seed=recipe.seed)
-    heard, sure = heard_recordings(recordings, models, predictor.engine, source.root)
-    what = f"{mine.sum()} {rows} of fold {fold} of {source.root or source.layout}, {_whose(heard[mine], sure)}"
-    return what, recordings[mine]
-
-
-def _whose(heard: np.ndarray, sure: bool) -> str:
-    """How far the model knows what it is scored on, of which it has `heard` some, bool (n,)."""
-    if not heard.any():
-        return "which the model held out" + ("" if sure else " if it was trained on these recordings and columns")
-    of = "all" if heard.all() else f"{heard.sum()}"
-    return f"on {of} of which the model was trained{'' if sure else ', by its recipe'}: the figures are too good"
-
-
-def _score_recordings(predictor: Any, recordings: pd.DataFrame, post: PostProcess | None = None) -> Sides:
-    """Class index ``(n,)`` and averaged probabilities ``(n, n_classes)`` of each recording that can be read.
-
-    The rows name the window of each that the model was surest of.
-    """
-    index = {name: i for i, name in enumerate(predictor.classes)}
-    _check_known(recordings["primary_label"], predictor.classes)
-    known = recordings["primary_label"].isin(index)
-    if not known.all():
-        note(f"{(~known).sum()} of {len(known)} recordings have a label that the model does not know: left out")
-    rows = recordings[known].reset_index(drop=True)
-    whole = bool(rows[["start_time", "end_time"]].isna().all(axis=None))  # then full windows, as in validation
-    paths, max_bad = rows["path"].unique().tolist(), predictor.recipe.max_bad
-    windows = predictor.predict(paths, last="drop" if whole else "pad", post=post, max_bad=max_bad)
-    row, column = _windows_of(rows, windows)
-    if len(unscored := set(rows.index) - set(row)):
-        note(f"{len(unscored)} of {len(rows)} recordings have no scores: left out")
-    keys, averages = average_by(rows.index[row], windows.to_numpy()[column])
-    surest = pd.Series(windows.to_numpy()[column].max(axis=1)).groupby(row, sort=False).idxmax()
-    heard = windows.index[column[surest.to_numpy()]].to_frame(index=False)
-    return Sides(rows["primary_label"].map(index).to_numpy()[keys], averages, predictor.classes, heard)
-
-
-def _windows_of(rows: pd.DataFrame, windows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Which windows belong to which row: those of the file that overlap its stretch by half of the shorter or more."""
-    index = windows.index.to_frame(index=False).assign(column=np.arange(len(windows)))
-    pairs = rows[["path", "start_time", "end_time"]].assign(row=np.arange(len(rows))).merge(index, on="path")
-    start, end = pairs["start_time_x"].fillna(0), pairs["end_time_x"].fillna(np.inf)
-    overlap = np.minimum(end, pairs["end_time_y"]) - np.maximum(start, pairs["start_time_y"])
-    shorter = np.minimum(end - start, pairs["end_time_y"] - pairs["start_time_y"])
-    kept = pairs[overlap >= shorter / 2 - 1e-6].sort_values(["row", "column"])
-    return kept["row"].to_numpy(), kept["column"].to_numpy()
+    result = evaluate(models, source, post=post, **ensemble, **options)  # type: ignore[arg-type]
+    scorable = int(result.per_class["auc"].notna().sum())
+    typer.echo(f"scored {result.what}")
+    typer.echo(f"{len(result.targets)} rows, {scorable} of {len(result.classes)} classes can be ranked")
+    typer.echo(score_lines(result.summary))
+    errors = ", ".join(f"{value:.4f} {name}" for name, value in result.calibration_errors.items())
+    typer.echo(f"  calibration error {errors}")
+    if out:
+        typer.echo(f"everything is in {result.write(out)}:\n{listing(out)}")

@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from birdfast.commands.arguments import (
-    KNOBS,
+from birdfast.commands.shared.options import (
     AudioRoot,
     Author,
     Cache,
@@ -17,11 +16,13 @@ from birdfast.commands.arguments import (
     File,
     FoldColumn,
     Label,
+    Set,
     SourceArg,
     Workers,
 )
-from birdfast.commands.options import read_cache, read_columns, read_knobs
-from birdfast.commands.shell import INTERRUPTED, listing
+from birdfast.commands.shared.places import check_source
+from birdfast.commands.shared.shell import listing, stopped
+from birdfast.commands.shared.typed import read_cache, read_columns, read_knobs
 from birdfast.errors import BirdfastError
 from birdfast.studies.rungs import MAIN, RUNGS, ablation
 
@@ -34,7 +35,7 @@ def _list(wanted: bool) -> None:
         raise typer.Exit
 
 
-def ladder(
+def command(
     source: SourceArg,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the rows, the table and the plot")],
     rungs: Annotated[
@@ -55,9 +56,7 @@ def ladder(
         bool, typer.Option("--list", callback=_list, is_eager=True, help="Name every rung, and what it adds")
     ] = False,
     epochs: Epochs = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KNOB=VALUE", help="Any other knob", rich_help_panel=KNOBS)
-    ] = None,
+    set_: Set = None,
     workers: Workers = None,
     cache: Cache = None,
     cache_dir: CacheDir = None,
@@ -76,21 +75,16 @@ def ladder(
 
     Example: `birdfast ladder data/birdclef --rungs "small,small + mixup" --epochs 8 --out runs/ladder`
     """
-    from birdfast.studies.ladder import ladder as climb
-
     if ablate is not None and rungs is not None:
         raise BirdfastError("--ablate makes its own rungs: leave out --rungs, or --ablate")
     knobs = read_knobs({"epochs": epochs}, set_ or [])
     chosen = rungs if ablate is None else ablation(ablate, **knobs)
-    cached: dict[str, Any] = read_cache(cache, cache_dir)
-    try:
-        done = climb(
-            source, chosen, out, seeds, score=score, num_workers=workers,
-            columns=read_columns(file, label, author, fold_column, audio_root),
-            **cached, **knobs,
-        )  # fmt: skip
-    except KeyboardInterrupt:
-        typer.echo("\nbirdfast: stopped; the finished rows are kept, the same command goes on", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+    how: dict[str, Any] = {"score": score, "num_workers": workers, **read_cache(cache, cache_dir)}
+    columns = read_columns(file, label, author, fold_column, audio_root)
+    check_source(source)
+    from birdfast.studies.ladder import ladder
+
+    with stopped(lambda: "; the finished rows are kept, the same command goes on"):
+        done = ladder(source, chosen, out, seeds, columns=columns, **how, **knobs)
     typer.echo(str(done))
     typer.echo(f"everything is in {done.write()}:\n{listing(out)}")

@@ -11,6 +11,7 @@ import pandas as pd
 
 from birdfast.audio.bad_files import BadFiles
 from birdfast.doctor.findings import Finding, Report
+from birdfast.doctor.remedies import again, go_on, typed_source
 from birdfast.doctor.run import Run, best, read_run
 from birdfast.recipe.advice import lr_too_low
 
@@ -106,7 +107,7 @@ def _check_later(run: Run) -> Iterator[Finding]:
     gain = float(auc[-1] - auc[-1 - quarter]) if len(auc) > quarter else 0.0
     if gain > RISES and not run.knows_nothing and int(np.nanargmax(auc)) >= len(auc) - 2:
         text = f"still rising: ROC-AUC gained {gain:.3f} in the last {quarter} epoch{'s' if quarter > 1 else ''}"
-        yield Finding("plateau", "warn", text, f"go on: {run.go_on(2 * len(auc))}")
+        yield Finding("plateau", "warn", text, f"go on: {go_on(run, 2 * len(auc))}")
     elif len(auc):
         text = "ROC-AUC goes up and down" if abs(gain) > RISES else "ROC-AUC has settled"
         yield Finding("plateau", "ok", f"{text} ({gain:+.3f} in the last quarter)")
@@ -114,21 +115,21 @@ def _check_later(run: Run) -> Iterator[Finding]:
 
 def _against_overfit(run: Run) -> str:
     if run.recipe.mixup_alpha or run.recipe.time_masks or run.recipe.freq_masks:
-        return f"hold it back: {run.again('--set dropout=0.5', '--set weight_decay=0.1')}"
-    return f"augment: {run.again(*_AUGMENT)}"
+        return f"hold it back: {again(run, '--set dropout=0.5', '--set weight_decay=0.1')}"
+    return f"augment: {again(run, *_AUGMENT)}"
 
 
 def _check_lr(run: Run) -> Iterator[Finding]:
     """Too low or too high for this much data."""
     lr, n = _lr(run), run.data.get("n_train") or 0
     if run.diverged:
-        yield Finding("lr", "fail", f"the learning rate {lr:.2g} is too high", run.again(f"--lr {lr / 10:.1g}"))
+        yield Finding("lr", "fail", f"the learning rate {lr:.2g} is too high", again(run, f"--lr {lr / 10:.1g}"))
     elif n and lr_too_low(lr, n) and not (run.loss_fell and best(run.column("accuracy")) > 0.8):
         text = f"lr={lr:.2g} suits tens of thousands of recordings, these are {n}: it learns too slowly"
-        yield Finding("lr", "warn", text, run.again("--lr auto"))
+        yield Finding("lr", "warn", text, again(run, "--lr auto"))
     elif _jumps(run.column("train_loss")):
         text = f"the training loss jumps up and down at lr={lr:.2g}: too high"
-        yield Finding("lr", "warn", text, run.again(f"--lr {lr / 3:.1g}"))
+        yield Finding("lr", "warn", text, again(run, f"--lr {lr / 3:.1g}"))
     else:
         yield Finding("lr", "ok", f"lr={lr:.2g}" + (f" for {n} training recordings" if n else ""))
 
@@ -158,7 +159,7 @@ def _check_labels(run: Run) -> Iterator[Finding]:
 
 
 def _doctor(run: Run) -> str:
-    return f"birdfast doctor {run.source}"
+    return f"birdfast doctor {typed_source(run)}"
 
 
 def _check_bad_files(run: Run) -> Iterator[Finding]:
@@ -198,27 +199,27 @@ def _advise(run: Run, findings: list[Finding]) -> Finding:
     if run.knows_nothing or "loss" in bad:
         return _advise_blind(run)
     if "learned" in bad and _few_from_scratch(run):
-        return Finding("advice", "warn", _few_from_scratch(run), run.again("--weights pretrained"))
+        return Finding("advice", "warn", _few_from_scratch(run), again(run, "--weights pretrained"))
     for check, cause in (("overfit", "it over-fits"), ("lr", "the learning rate"), ("plateau", "it is not finished")):
         if check in bad:
             return Finding("advice", "warn", cause, bad[check].remedy)
     if "learned" in bad:
-        return Finding("advice", "warn", "it learns slowly", run.go_on(2 * len(run.history)))
-    return Finding("advice", "ok", "it has learned; more epochs may add to it", run.go_on(2 * len(run.history)))
+        return Finding("advice", "warn", "it learns slowly", go_on(run, 2 * len(run.history)))
+    return Finding("advice", "ok", "it has learned; more epochs may add to it", go_on(run, 2 * len(run.history)))
 
 
 def _advise_blind(run: Run) -> Finding:
     """Nothing learned, and the loss has not fallen far: too slow, too short, or too little data for the task."""
     lr = _lr(run)
     if len(run.history) < EARLY:
-        return Finding("advice", "warn", "too early to tell", run.go_on(max(10, run.recipe.epochs)))
+        return Finding("advice", "warn", "too early to tell", go_on(run, max(10, run.recipe.epochs)))
     if cause := _few_from_scratch(run):
-        return Finding("advice", "fail", f"{cause}{_tiny(run, '; and ')}", run.again("--weights pretrained"))
+        return Finding("advice", "fail", f"{cause}{_tiny(run, '; and ')}", again(run, "--weights pretrained"))
     if run.tiny and run.loss_fell:
         remedy = "add recordings, or train the other folds, too (--fold 1, ...), and judge by their mean"
         return Finding("advice", "fail", _tiny(run), remedy)
     if lr <= 3e-4 or run.recipe.lr != "auto":
-        return Finding("advice", "fail", f"the learning rate {lr:.2g} does not suit the data", run.again("--lr auto"))
+        return Finding("advice", "fail", f"the learning rate {lr:.2g} does not suit the data", again(run, "--lr auto"))
     return Finding("advice", "fail", "labels, files or the split: look at the data", _doctor(run))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from birdfast.doctor.findings import Finding
 from birdfast.errors import BirdfastError
+from birdfast.notes import loading
 from birdfast.recipe.recipe import Recipe
 
 
@@ -17,7 +18,8 @@ def check_machine(recipe: Recipe) -> Iterator[Finding]:
 
 
 def _check_device() -> Finding:
-    import torch
+    with loading():
+        import torch
 
     if torch.cuda.is_available():
         free, total = torch.cuda.mem_get_info()
@@ -33,8 +35,9 @@ def _check_device() -> Finding:
 
 
 def _check_weights(recipe: Recipe) -> Finding:
-    from birdfast.models.backbone import check_backbone, packaged_remedy, weights_at_hand
-    from birdfast.models.weights import check_spectrogram
+    with loading():
+        from birdfast.models.backbone import check_backbone, packaged_remedy, weights_at_hand
+        from birdfast.models.weights import check_spectrogram
 
     try:
         check_backbone(recipe.backbone)

@@ -1,10 +1,9 @@
-"""What the folder of a run says of it, and the commands that follow from it."""
+"""What the folder of a run says of it."""
 
 from __future__ import annotations
 
 import json
 import math
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from birdfast.commands.options import source_words
 from birdfast.errors import BirdfastError
-from birdfast.recipe.presets import RECIPES
 from birdfast.recipe.recipe import Recipe
 from birdfast.sources.columns import read_csv
 from birdfast.splits.run_files import DATA, RECIPE
@@ -23,8 +20,6 @@ BLIND_AUC = 0.6  # below, the ranking is hardly better than a coin's
 TINY = 50  # validation recordings below which a few more or less decide
 BY_CHANCE = 0.05  # probability from which a result is no evidence
 FALLS = 0.05  # share by which a loss must fall to count as falling
-SUFFIX = "-2"  # of the folder for another try
-STUDY = "study.json"  # in the folder of train_folds, beside its runs
 
 
 @dataclass(frozen=True)
@@ -109,27 +104,6 @@ class Run:
         is_ce = self.recipe.task == "single" and self.recipe.loss in ("auto", "ce")  # of the others it is not known
         guess = math.log(self.n_classes) if self.n_classes > 1 and is_ce else train[0]
         return not np.isfinite(losses).all() or train[-1] > 1.2 * max(train[0], guess)
-
-    @property
-    def source(self) -> str:
-        """The source as it was given to `birdfast train`, with the options that name its columns and pseudo-labels."""
-        pseudo = {"pseudo": self.data["pseudo"]} if self.data.get("pseudo") else {}
-        return source_words(str(self.data.get("source", "SOURCE")), (self.data.get("columns") or {}) | pseudo)
-
-    def again(self, *options: str) -> str:
-        """The command that trains the same data with other options, in another folder."""
-        preset = RECIPES.get(self.recipe.name) == self.recipe
-        recipe = self.recipe.name if preset else shlex.quote(str(self.folder / RECIPE))
-        out = shlex.quote(f"{self.folder}{SUFFIX}")
-        return " ".join([f"birdfast train {self.source} --recipe {recipe}", *options, f"--out {out}"])
-
-    def go_on(self, epochs: int) -> str:
-        """The command that continues this run; of a study, whose folder keeps to its recipe, one for all folds anew."""
-        study = self.folder.parent
-        if (study / STUDY).is_file():
-            recipe, out = shlex.quote(str(self.folder / RECIPE)), shlex.quote(f"{study}{SUFFIX}")
-            return f"birdfast folds {self.source} --recipe {recipe} --set epochs={epochs} --out {out}"
-        return f"birdfast train {self.source} --out {shlex.quote(str(self.folder))} --resume --epochs {epochs}"
 
 
 def is_run(path: str | Path) -> bool:

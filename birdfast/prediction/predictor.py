@@ -11,8 +11,7 @@ import pandas as pd
 
 from birdfast.audio.read import window_starts
 from birdfast.audio.recordings import Paths, find_recordings, read_durations
-from birdfast.audio.windows import Job
-from birdfast.errors import BirdfastError
+from birdfast.audio.windows import Job, check_spacing
 from birdfast.files.places import printable
 from birdfast.files.writing import check_place
 from birdfast.notes import note
@@ -99,8 +98,7 @@ class Predictor(Scorer):
             If there is nothing to predict, or no recording can be read, or more than `max_bad` cannot; or `step` is
             longer than a window with `average`.
         """
-        if step is not None and not step > 0:
-            raise BirdfastError(f"step is the time from window to window in s and must be above 0, not {step}")
+        check_spacing(step)
         if average and step is not None:
             check_average(step, self.window)
         durations, broken = read_durations(find_recordings(paths), workers=self.workers)

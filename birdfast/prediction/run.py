@@ -12,6 +12,7 @@ import pandas as pd
 from birdfast.audio.per_recording import Recording
 from birdfast.audio.read import window_starts
 from birdfast.audio.recordings import Paths, find_recordings
+from birdfast.audio.windows import check_spacing
 from birdfast.errors import BirdfastError, unknown
 from birdfast.files.places import absolute, printable
 from birdfast.notes import note
@@ -128,8 +129,7 @@ def settings_of(
 ) -> Settings:
     """All that decides the scores, for the store."""
     window = predictor.window
-    if step is not None and not step > 0:
-        raise BirdfastError(f"step is the time from window to window in s and must be above 0, not {step}")
+    check_spacing(step)
     window_starts(window, window=window, step=step, last=last)  # refuses what is no way to treat the last one
     if predictor.ranked:
         raise BirdfastError(

@@ -111,11 +111,8 @@ def save_ensemble(models: Any, path: str | Path, *, weights: Sequence[float] | N
 
 
 def holds_ensemble(path: str | Path) -> bool:
-    """Whether a file is an ensemble's; what else is wrong with it shows when it is loaded."""
-    try:
-        return ENSEMBLE_KEY in read_metadata(Path(path))
-    except BirdfastError:
-        return False
+    """Whether a bundle is an ensemble's; BirdfastError if there is no bundle, or a damaged one."""
+    return ENSEMBLE_KEY in read_metadata(Path(path))
 
 
 def load_ensemble(path: str | Path) -> BundleEnsemble:

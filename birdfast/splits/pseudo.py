@@ -12,6 +12,7 @@ from birdfast.errors import BirdfastError
 from birdfast.notes import note
 from birdfast.recipe.recipe import Recipe
 from birdfast.sources.columns import absolute_paths
+from birdfast.sources.pseudo import check_pseudo_file
 from birdfast.sources.soundscapes import site_of
 from birdfast.sources.source import Source
 from birdfast.splits.pools import INDEX
@@ -29,8 +30,7 @@ def check_pseudo(pseudo: Pseudo | None, recipe: Recipe) -> None:
             else "uses none of the pseudo-labels: set pseudo_mix=1 (at the shell --set pseudo_mix=1), or leave them out"
         )
         raise BirdfastError(f"pseudo_mix={recipe.pseudo_mix:g} {remedy}")
-    if isinstance(pseudo, (str, Path)) and not Path(pseudo).exists():
-        raise BirdfastError(f"no pseudo-labels at {pseudo}: give a Parquet of them, as birdfast pseudo writes")
+    check_pseudo_file(pseudo)
 
 
 def read_pseudo(pseudo: Pseudo | None, source: Source, recipe: Recipe) -> pd.DataFrame | None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 RECIPE, DATA, SPLIT = "recipe.toml", "data.json", "split.csv"
 BUNDLE, PICKLE = "birds.safetensors", "birds.pkl"
+EXPORTS = ("last", "best")  # epochs whose weights a run keeps
 
 
 def run_sides(run: Path, root: Path | None) -> dict[str, bool] | None:

@@ -17,7 +17,7 @@ import pandas as pd
 from birdfast.errors import BirdfastError
 from birdfast.evaluation import metrics
 from birdfast.evaluation.blending import blend_weights
-from birdfast.notes import note
+from birdfast.notes import loading, note
 from birdfast.prediction.ensemble import Ensemble
 from birdfast.recipe.presets import get_recipe
 from birdfast.recipe.recipe import Recipe
@@ -175,10 +175,11 @@ def train_folds(
         If there is no such fold, `folds` are no numbers, `out` holds a study by another recipe or of other data, or the
         data lack what the recipe trains on, or enough of it to hold some out.
     """
-    from birdfast.splits.pseudo import check_pseudo
-    from birdfast.training.dataloaders import check_request
-
     recipe, out = get_recipe(recipe, **knobs), Path(out)
+    with loading():
+        from birdfast.splits.pseudo import check_pseudo
+        from birdfast.training.dataloaders import check_request
+
     check_request(recipe, cache)
     check_pseudo(pseudo, recipe)
     found = read_source(source, **(columns or {}))

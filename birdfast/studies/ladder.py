@@ -18,7 +18,7 @@ import pandas as pd
 
 from birdfast.errors import BirdfastError, unknown
 from birdfast.evaluation.gains import SCORES, ladder_markdown, ladder_table
-from birdfast.notes import note
+from birdfast.notes import loading, note
 from birdfast.recipe.recipe import Recipe
 from birdfast.sources.read import read_source
 from birdfast.sources.source import Source
@@ -122,11 +122,14 @@ def ladder(
         that some rung will not have; no rung that this data can train; a folder whose rows cannot be read. Single rungs
         that lack in the data what they train on, or whose split leaves nothing to validate, are left out.
     """
-    from birdfast.training.dataloaders import check_request
-
     chosen = find_rungs(MAIN if rungs is None else rungs)
     numbers = _read_seeds(seeds, knobs)
     recipes = {rung.name: rung.get_recipe(**knobs) for rung in chosen}
+    if score not in (None, *SCORES):
+        raise unknown("score of a ladder", score, SCORES)
+    with loading():
+        from birdfast.training.dataloaders import check_request
+
     for recipe in recipes.values():
         check_request(recipe, cache)
     out = Path(out)
@@ -249,11 +252,9 @@ def _check_splits(recipes: Iterable[Recipe], source: Source, known: set[tuple[An
 
 
 def _check_score(score: str | None, source: Source, recipes: Iterable[Recipe]) -> None:
-    """Refuse a score that there is not, or that a recipe will not have."""
+    """Refuse a score that a recipe will not have."""
     if score is None:
         return
-    if score not in SCORES:
-        raise unknown("score of a ladder", score, SCORES)
     lacks = [recipe.name for recipe in recipes if not soundscape_truth(source, recipe)]
     if "soundscape" in score and lacks:
         raise BirdfastError(

@@ -18,7 +18,7 @@ import pandas as pd
 
 from birdfast.audio.read import get_audio_files
 from birdfast.errors import BirdfastError
-from birdfast.notes import note
+from birdfast.notes import loading, note
 from birdfast.prediction.ensemble import Ensemble
 from birdfast.prediction.run import NoneReadable, predict_into
 from birdfast.recipe.presets import get_recipe
@@ -107,14 +107,15 @@ def pseudo_label(
         Before anything is trained: for knobs that a round cannot train with, if there are no soundscapes, or all are of
         one site, fewer than two folds, folds that share a recordist, or other folds than the study in `out` has.
     """
-    from birdfast.training.dataloaders import check_request
-
     recipe, options = _knobs_apart(recipe, options)
     given = {"pseudo_how": pseudo_how, "pseudo_mix": pseudo_mix, "pseudo_label_sum": pseudo_label_sum}
     used = _used(recipe, {name: value for name, value in given.items() if value is not None})
     powers = _powers(_power_of(recipe) if pseudo_power is None else pseudo_power, rounds)
     plan = [used | {"pseudo_power": power} for power in powers]
     students = [recipe.with_(**knobs) for knobs in plan]  # refuses knobs of a round before the rounds ahead of it
+    with loading():
+        from birdfast.training.dataloaders import check_request
+
     check_request(students[0], options.get("cache"))  # it asks for all that the teacher and the others do
     found, out = read_source(source, **(columns or {})), Path(out)
     files = find_unlabelled(found, soundscapes)

@@ -15,8 +15,9 @@ from fastai.torch_core import get_model, rank_distrib, set_seed
 from birdfast.errors import BirdfastError, unknown
 from birdfast.recipe.recipe import changed_knobs
 from birdfast.splits.clips import check_bad_share
+from birdfast.splits.run_files import EXPORTS
 
-BEST, EXPORTS = "best.pth", ("last", "best")
+BEST = "best.pth"
 
 
 def seed_draws(dls, seed):

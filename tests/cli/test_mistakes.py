@@ -237,8 +237,9 @@ def test_what_no_data_can_mend_is_told_before_they_are_read(birdfast, mistake, c
     options, sentence = HASTY[mistake]
     if command == "pseudo" and ("pseudo" in options or "distill" in options):
         pytest.skip("it makes its own pseudo-labels, and takes no teacher's values")
+    (tmp_path / "nothing").mkdir()  # a source that would be refused as it is read
     words = [*options.format(gone=tmp_path).split(), "--recipe", recipe_file, "--out", tmp_path / "out"]
-    result = birdfast(command, tmp_path / "nowhere", *words, code=1)
+    result = birdfast(command, tmp_path / "nothing", *words, code=1)
     assert re.search(sentence, result.stderr.splitlines()[-1]), result.output
     assert not (tmp_path / "out").exists()
 
@@ -313,7 +314,7 @@ def test_ctrl_c_says_how_to_resume(birdfast, monkeypatch, tiny_birds, recipe_fil
 
 
 def test_the_default_folder_of_a_run():
-    from birdfast.commands.options import default_out
+    from birdfast.commands.shared.typed import default_out
     from birdfast.recipe.presets import RECIPES
 
     assert (

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from birdfast.commands.evaluate import evaluate
-from birdfast.commands.post import read_post
+from birdfast.commands.evaluating.evaluate import evaluate
+from birdfast.commands.shared.post import read_post
 from birdfast.errors import BirdfastError
 from birdfast.prediction.postprocess import KERNEL, PostProcess
 from birdfast.prediction.predictor import Predictor

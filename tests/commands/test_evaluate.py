@@ -10,8 +10,9 @@ import pytest
 import soundfile
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from birdfast.commands.evaluate import Evaluation, _windows_of, evaluate
-from birdfast.commands.truth import read_solution, read_truth
+from birdfast.commands.evaluating.evaluate import _windows_of, evaluate
+from birdfast.commands.evaluating.evaluation import Evaluation
+from birdfast.commands.evaluating.truth import read_solution, read_truth
 from birdfast.errors import BirdfastError
 
 RATE = 8000
@@ -117,7 +118,7 @@ def test_a_submission_that_does_not_fit(birdclef, tmp_path):
 
 
 def test_a_model_on_test_soundscapes_and_its_scores_as_csv(bundle, birdclef, tmp_path):
-    from birdfast.commands.predict import predict
+    from birdfast.commands.predicting.score import predict
 
     result = evaluate(bundle, birdclef)
     assert result.what.startswith("8 windows of 2 soundscapes against")
@@ -218,7 +219,7 @@ def test_soundscapes_that_a_model_trained_on_do_not_judge_it(bundle, sites, tmp_
 
 def test_what_a_run_wrote_is_believed_whatever_files_came_or_went(sites, bundle, tmp_path, tiny_recipe):
     """The split of the recipe is dealt anew from the files that are there; that of the run is not."""
-    from birdfast.commands.heard import heard_soundscapes
+    from birdfast.commands.evaluating.heard import heard_soundscapes
     from birdfast.sources.read import read_source
 
     knobs, source = {"n_folds": 2, "fold": 0, "soundscape_mix": 0.5}, read_source(sites)
@@ -235,7 +236,7 @@ def test_what_a_run_wrote_is_believed_whatever_files_came_or_went(sites, bundle,
 
 def test_what_training_validates_is_what_evaluate_scores(sites, tiny_recipe, rng):
     """The split of the evaluation is that of ``bird_dls``."""
-    from birdfast.commands.heard import heard_soundscapes
+    from birdfast.commands.evaluating.heard import heard_soundscapes
     from birdfast.sources.read import read_source
     from birdfast.training.dataloaders import bird_dls
 
@@ -411,7 +412,7 @@ def test_windows_of_annotated_recordings_have_the_species_of_all_annotations(bun
 
 
 def test_only_what_reaches_into_a_window_counts():
-    from birdfast.commands.truth import _heard
+    from birdfast.commands.evaluating.truth import _heard
 
     def heard(*rows):
         table = pd.DataFrame(rows, columns=["start_time", "end_time", "primary_label"])

@@ -6,7 +6,8 @@ from types import ModuleType
 import pytest
 import torch
 
-from birdfast.commands.export import export, load_pickle
+from birdfast.commands.exporting.pickles import load_pickle
+from birdfast.commands.exporting.write import export
 from birdfast.errors import BirdfastError
 
 

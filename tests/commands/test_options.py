@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from birdfast.commands.options import how_to_resume, read_columns, read_knobs, read_lr, resumed_recipe, source_words
-from birdfast.commands.shell import sentence
+from birdfast.commands.shared.shell import sentence
+from birdfast.commands.shared.typed import (
+    how_to_resume,
+    read_columns,
+    read_knobs,
+    read_lr,
+    resumed_recipe,
+    source_words,
+)
 from birdfast.errors import BirdfastError
 from birdfast.recipe.presets import RECIPES
 

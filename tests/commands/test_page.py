@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from birdfast.commands.evaluate import Evaluation
+from birdfast.commands.evaluating.evaluation import Evaluation
 from birdfast.evaluation.calibration import fit_calibration
 
 EVIL = "<script>alert(1)</script>"
@@ -68,7 +68,7 @@ def test_a_page_shows_nothing_of_an_earlier_one(result, tmp_path):
 
 
 def test_players_are_mp3_where_mp3_knows_the_rate():
-    from birdfast.commands.page import _player
+    from birdfast.commands.evaluating.page import _player
 
     sound = np.sin(np.arange(9000) / 10).astype(np.float32)
     assert _player(sound, 32_000)[1] == "mpeg" and _player(sound, 96_000)[1] == "wav"

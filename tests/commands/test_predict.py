@@ -9,8 +9,8 @@ import soundfile
 from typer.testing import CliRunner
 
 from birdfast.cli import app
-from birdfast.commands.predict import PredictOptions, predict, split_words
-from birdfast.commands.view import ViewOptions, make_view
+from birdfast.commands.predicting.score import PredictOptions, predict, split_words
+from birdfast.commands.predicting.view import ViewOptions, make_view
 from birdfast.errors import BirdfastError
 from birdfast.evaluation.calibration import fit_calibration
 from birdfast.models import create_model

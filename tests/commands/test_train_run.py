@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 import torch
 
-from birdfast.commands.heard import heard_soundscapes
-from birdfast.commands.train import BUNDLE, train_run
+from birdfast.commands.evaluating.heard import heard_soundscapes
+from birdfast.commands.training.run import train_run
 from birdfast.errors import BirdfastError
 from birdfast.recipe.recipe import Recipe
 from birdfast.scoring.bundle import load_bundle
 from birdfast.sources.read import read_source
-from birdfast.splits.run_files import run_sides
+from birdfast.splits.run_files import BUNDLE, run_sides
 from birdfast.training.dataloaders import bird_dls
 from birdfast.training.learner import bird_learner
 

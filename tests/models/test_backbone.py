@@ -8,7 +8,7 @@ import timm
 import torch
 from huggingface_hub.errors import HfHubHTTPError
 
-from birdfast.commands.train import train_run
+from birdfast.commands.training.run import train_run
 from birdfast.errors import BirdfastError
 from birdfast.models.backbone import (
     BirdModel,

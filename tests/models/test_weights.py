@@ -138,7 +138,7 @@ def test_what_carries_no_recipe(source, tmp_path):
 
 
 def test_a_run_is_refused_before_its_data_are_read(tmp_path):
-    from birdfast.commands.train import train_run
+    from birdfast.commands.training.run import train_run
 
     (tmp_path / "w.recipe.toml").write_text("hop_length = 320")
     torch.save({}, tmp_path / "w.pth")

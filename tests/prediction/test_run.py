@@ -15,7 +15,7 @@ import pytest
 from test_predictor import make_bundle, write
 
 from birdfast.audio.read import AudioError
-from birdfast.commands.predict import predict
+from birdfast.commands.predicting.score import predict
 from birdfast.errors import BirdfastError
 from birdfast.prediction import run, store
 from birdfast.prediction.predictor import Predictor

@@ -63,7 +63,7 @@ def test_the_folds_are_one_predictor(trained, tiny_birds):
 
 
 def test_evaluate_knows_what_each_fold_has_heard(trained, tiny_birds):
-    from birdfast.commands.evaluate import evaluate
+    from birdfast.commands.evaluating.evaluate import evaluate
 
     assert evaluate(trained.bundles[1], tiny_birds, fold=1).what.endswith(", which the model held out")
     for model in (trained.bundles[0], trained.bundles, trained.ensemble()):

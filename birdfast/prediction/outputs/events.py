@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from birdfast.audio.windows import check_spacing
 from birdfast.errors import BirdfastError
 
 INDEX = ["path", "start_time", "end_time"]
@@ -30,8 +31,7 @@ def average_overlaps(scores: pd.DataFrame, step: float) -> pd.DataFrame:
 
     Stretch k begins at k x step; the last one ends where the last window does.
     """
-    if not step > 0:
-        raise BirdfastError(f"step is the time from window to window in s and must be above 0, not {step}")
+    check_spacing(step)
     parts = [_average(str(path), table, step) for path, table in scores.groupby(level="path", sort=False)]
     return pd.concat(parts) if parts else scores
 

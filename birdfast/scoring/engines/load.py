@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from birdfast.errors import BirdfastError, unknown
+from birdfast.notes import loading
 from birdfast.recipe.knobs import names_embedder
 from birdfast.scoring.bundle import SUFFIX as BUNDLE
 from birdfast.scoring.bundle_ensemble import BundleEnsemble, holds_ensemble, load_ensemble
@@ -36,12 +37,13 @@ class Kind:
 
 def _load_bundle(model: Any, *, device: Any = None) -> Engine:
     """The engine of a bundle, a learner, or of an ensemble of bundles and its file."""
-    from birdfast.scoring.engines.torch import TorchEngine
-
     if isinstance(model, (str, Path)) and holds_ensemble(model):
         model = load_ensemble(model)
     if not isinstance(model, BundleEnsemble):
-        return TorchEngine(model, device=device)
+        with loading():
+            from birdfast.scoring.engines.torch import TorchEngine
+
+            return TorchEngine(model, device=device)
     engine = load_together(model.members, weights=model.weights, device=device)
     engine.extra = model.extra
     return engine

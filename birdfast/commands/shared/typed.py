@@ -9,9 +9,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from birdfast.errors import BirdfastError
+from birdfast.errors import BirdfastError, unknown
 from birdfast.recipe.presets import get_recipe
 from birdfast.recipe.recipe import Recipe, changed_knobs
+from birdfast.sources.words import source_words
 from birdfast.splits.run_files import RECIPE
 
 
@@ -58,18 +59,11 @@ def read_cache(cache: str | None, cache_dir: Path | None) -> dict[str, str]:
         raise BirdfastError(f"--cache-dir {cache_dir} is the folder of a cache: add --cache waveform, or leave it out")
     if cache is None:
         return {}
-    from birdfast.audio.cache import CACHE_ROOT
+    from birdfast.audio.cache import CACHE_ROOT, CACHES
 
+    if cache not in CACHES:
+        raise unknown("cache", cache, CACHES)
     return {"cache": cache, "cache_dir": str(cache_dir or CACHE_ROOT)}
-
-
-def source_words(source: str, columns: Mapping[str, Any]) -> str:
-    """A source and the options that name its columns, as they are typed."""
-    flags = {"fold": "fold-column", "audio_root": "audio-root", "cache_dir": "cache-dir"}
-    words = [source]
-    for name, value in columns.items():
-        words += [f"--{flags.get(name, name)}", str(value)]
-    return shlex.join(words)
 
 
 def default_out(source: str, recipe: Recipe) -> Path:
@@ -100,3 +94,21 @@ def how_to_resume(source: str, columns: Mapping[str, Any], out: Path, more: Mapp
         return ""
     words = f"{source_words(source, {**columns, **(more or {})})} --out {shlex.quote(str(out))}"
     return f"; the epochs that ended are kept, go on with: birdfast train {words} --resume"
+
+
+def read_folds(text: str | None) -> list[int] | None:
+    """The numbers of ``0,1``; None where nothing was given."""
+    try:
+        return None if text is None else [int(part) for part in text.split(",")]
+    except ValueError:
+        raise BirdfastError(f"--folds takes numbers with commas, as in --folds 0,1, not {text!r}") from None
+
+
+def read_weights(text: str | None) -> list[float] | None:
+    """What each of several models counts, as typed with commas."""
+    if text is None:
+        return None
+    try:
+        return [float(weight) for weight in text.split(",")]
+    except ValueError:
+        raise BirdfastError(f"--weights takes a number for each model, with commas, as 0.8,0.2, not {text!r}") from None

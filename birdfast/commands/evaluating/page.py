@@ -5,20 +5,18 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from birdfast.audio.read import MP3_RATES, AudioError, read_clip
-from birdfast.commands.shell import NAMES, REMARKS
+from birdfast.commands.evaluating.figures import Figures
+from birdfast.commands.shared.shell import NAMES, REMARKS
 from birdfast.evaluation import html
 from birdfast.evaluation.levels import JUDGED
 from birdfast.evaluation.report import worst_errors
 from birdfast.files.writing import replacing
-
-if TYPE_CHECKING:
-    from birdfast.commands.evaluate import Evaluation
 
 PAGE = "index.html"
 CLASSES = 400  # rows of the table of classes on the page; the csv holds all
@@ -31,7 +29,7 @@ PLOTS = {
 }
 
 
-def write_page(result: Evaluation, folder: Path) -> Path:
+def write_page(result: Figures, folder: Path) -> Path:
     """Write index.html beside the tables and plots, which it holds inside."""
     parts = [
         html.text("How good is this model?", tag="h1"),
@@ -83,7 +81,7 @@ def _pairs(folder: Path) -> pd.DataFrame:
     return pairs.set_index("true").rename_axis("true class")
 
 
-def _worst(result: Evaluation) -> Iterator[str]:
+def _worst(result: Figures) -> Iterator[str]:
     """Cards of the worst errors; without sound for a submission, whose files nobody named."""
     errors = worst_errors(result.targets, result.probabilities, result.classes)
     words = {
@@ -95,7 +93,7 @@ def _worst(result: Evaluation) -> Iterator[str]:
         yield html.cards(_card(result, error) for error in group.itertuples())
 
 
-def _card(result: Evaluation, error: Any) -> str:
+def _card(result: Figures, error: Any) -> str:
     truth = ", ".join(map(str, error.truth)) or "no call"
     lines = [f"{error.label}, at {error.probability:.2f}", f"in truth: {truth}"]
     if result.rows is None:

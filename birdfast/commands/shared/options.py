@@ -53,6 +53,12 @@ Cache = Annotated[
 CacheDir = Annotated[
     Path | None, typer.Option("--cache-dir", help="Folder of the caches; cache unless given", rich_help_panel=MACHINE)
 ]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the study; it goes on where it was stopped")]
+RecipeName = Annotated[str, typer.Option("--recipe", "-r", help=RECIPE_HELP)]
+FoldList = Annotated[str | None, typer.Option("--folds", help="Those to train, as 0,1; all unless given")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KNOB=VALUE", help="Any other knob", rich_help_panel=KNOBS)
+]
 PseudoLabels = Annotated[
     Path | None,
     typer.Option("--pseudo", help="Parquet of pseudo-labels, as birdfast pseudo writes; the recipe needs pseudo_mix"),

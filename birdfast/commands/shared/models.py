@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from birdfast.errors import BirdfastError
+from birdfast.errors import BirdfastError, unknown
 from birdfast.splits.run_files import BUNDLE, RECIPE
 
 
@@ -38,6 +39,15 @@ def _remedy(folder: Path) -> str:
     return f": it is a study, name its folds: {' '.join(str(file.parent) for file in bundles)}" if bundles else ""
 
 
+def check_models(models: Iterable[str | Path]) -> None:
+    """BirdfastError for one that is not there, before PyTorch is loaded for the others."""
+    for path in map(find_bundle, models):
+        if not path.exists():
+            from birdfast.scoring.engines.load import load_engine
+
+            load_engine(path)  # says what is missing, and what to give
+
+
 def find_predictor(models: Any, **options: Any) -> Any:
     """The predictor of a bundle, its path or the folder of a run, the ensemble of several or of an Ensemble."""
     from birdfast.prediction.ensemble import each_model, load_predictor
@@ -46,11 +56,9 @@ def find_predictor(models: Any, **options: Any) -> Any:
     return load_predictor(found, **options)
 
 
-def read_weights(text: str | None) -> list[float] | None:
-    """What each of several models counts, as typed with commas."""
-    if text is None:
-        return None
-    try:
-        return [float(weight) for weight in text.split(",")]
-    except ValueError:
-        raise BirdfastError(f"--weights takes a number for each model, with commas, as 0.8,0.2, not {text!r}") from None
+def check_blend(blend: str) -> None:
+    """BirdfastError for a way to blend models that there is not."""
+    from birdfast.scoring.engines.ensemble import BLENDS
+
+    if blend not in BLENDS:
+        raise unknown("blend", blend, BLENDS)

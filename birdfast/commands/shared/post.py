@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from birdfast.errors import BirdfastError
-from birdfast.prediction.postprocess import KERNEL, PostProcess, read_groups
+
+if TYPE_CHECKING:
+    from birdfast.prediction.postprocess import PostProcess
 
 
 def read_post(
@@ -23,6 +26,8 @@ def read_post(
     BirdfastError
         If something typed is no number, or groups come without a taxonomy.
     """
+    from birdfast.prediction.postprocess import PostProcess, read_groups
+
     if bool(smooth_group) != (taxonomy is not None):
         raise BirdfastError(
             "--smooth-group and --taxonomy go together: weights of a group, and which class is in which"
@@ -41,6 +46,8 @@ def read_post(
 
 
 def _kernel(option: str, text: str) -> tuple[float, ...]:
+    from birdfast.prediction.postprocess import KERNEL
+
     if text == "default":
         return KERNEL
     try:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import typer
 from typer.core import TyperGroup
@@ -22,7 +24,17 @@ REMARKS = {"padded_cmap": "near 1 by chance where positives are few: read it bes
 
 
 class Commands(TyperGroup):
-    """Commands whose mistakes are told in a sentence, without a traceback unless it is asked for."""
+    """The `verbs`, whose mistakes are told in a sentence, without a traceback unless it is asked for."""
+
+    verbs: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = _Verbs(self.verbs)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Their names, as the help orders them; none is imported for it."""
+        return list(self.verbs)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; an error for the user becomes exit status 1, Ctrl-C becomes 130."""
@@ -37,6 +49,42 @@ class Commands(TyperGroup):
                 raise
             _say(text)
             raise typer.Exit(1) from None
+
+
+class _Verbs(MutableMapping[str, Any]):
+    """A verb's command by its name: `command` of ``birdfast/commands/<verb>.py``, imported when it is asked for."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.found: dict[str, Any] = dict.fromkeys(names)
+
+    def __getitem__(self, name: str) -> Any:
+        if self.found[name] is None:
+            app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+            app.command(name)(import_module(f"birdfast.commands.{name}").command)
+            self.found[name] = typer.main.get_command(app)
+        return self.found[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self.found[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self.found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.found)
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+
+@contextmanager
+def stopped(said: Callable[[], str]) -> Iterator[None]:
+    """Ctrl-C ends the command with what is `said` of how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"\nbirdfast: stopped{said()}", err=True)
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def _say(text: str) -> None:

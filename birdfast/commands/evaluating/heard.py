@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from birdfast.audio.read import read_headers
-from birdfast.commands.models import find_bundle
+from birdfast.commands.shared.models import find_bundle
 from birdfast.errors import BirdfastError
 from birdfast.recipe.recipe import Recipe
 from birdfast.scoring.engines.ensemble import EnsembleEngine

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from birdfast.errors import BirdfastError
-from birdfast.evaluation.calibration import TARGETS, Calibration, read_thresholds
 from birdfast.prediction.outputs.species import choose
 from birdfast.sources.columns import read_csv
+
+if TYPE_CHECKING:
+    from birdfast.evaluation.calibration import Calibration
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ def make_view(options: ViewOptions, models: Sequence[Path], step: float | None) 
         For species, thresholds or a step that do not go with the model, a calibration that it does not carry, and
         options that contradict each other.
     """
+    from birdfast.evaluation.calibration import TARGETS  # here and below: scikit-learn takes a second to load
     from birdfast.prediction.outputs.events import check_average
     from birdfast.prediction.outputs.view import View
     from birdfast.prediction.predictor import Predictor
@@ -73,6 +76,8 @@ def _calibration(models: Sequence[Path], extra: Mapping[str, Any]) -> Calibratio
             "the calibration of one model does not suit the mean of several: give --threshold a number or a csv, "
             "without --calibrate"
         )
+    from birdfast.evaluation.calibration import Calibration
+
     stored = extra.get("calibration")
     if not isinstance(stored, dict):
         raise BirdfastError(
@@ -84,6 +89,8 @@ def _calibration(models: Sequence[Path], extra: Mapping[str, Any]) -> Calibratio
 
 def _thresholds(options: ViewOptions, classes: list[str], calibration: Calibration | None) -> np.ndarray:
     """The threshold of each class; with --top-k alone, none."""
+    from birdfast.evaluation.calibration import TARGETS
+
     given = options.threshold
     if given is None:
         return np.full(len(classes), 0.5 if options.top_k is None else 0.0)
@@ -107,6 +114,8 @@ def read_number(given: str, also: str = "") -> float:
 
 
 def _threshold_file(path: str, classes: list[str]) -> np.ndarray:
+    from birdfast.evaluation.calibration import read_thresholds
+
     table = read_csv(path, dtype={"class": str}, keep_default_na=False)
     try:
         rows = list(zip(table["class"], table["threshold"].astype(float)))

@@ -1,0 +1,1 @@
+"""`birdfast export`: one form of a model into another."""

@@ -1,0 +1,1 @@
+"""`birdfast predict`: scores, and how to look at them."""

@@ -1,0 +1,1 @@
+"""What several verbs share: options, places, and what is said at the end."""

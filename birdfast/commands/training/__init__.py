@@ -1,0 +1,1 @@
+"""`birdfast train`: a run and what it leaves."""
