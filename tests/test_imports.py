@@ -81,12 +81,10 @@ def test_circles_are_seen():
     assert circles(graph) == [["a", "b", "c"], ["e", "f"]]
 
 
-@pytest.mark.xfail(reason="scoring/, prediction/ and commands/ are being unpicked")
 def test_no_imports_go_in_circles():
     assert circles(imports()) == []
 
 
-@pytest.mark.xfail(reason="scoring/, prediction/ and commands/ are being unpicked")
 def test_rooms_import_only_those_before():
     for name, others in imports().items():
         room = name.split(".")[0]

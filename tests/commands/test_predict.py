@@ -107,7 +107,7 @@ def test_where_to_write_is_tried_before_anything_is_scored(model, tmp_path, monk
     (tmp_path / "d.csv").mkdir()
     (tmp_path / "a.wav").touch()
     pd.DataFrame({"row_id": ["a_5"], **dict.fromkeys(CLASSES, 0.1)}).to_csv(tmp_path / "sample.csv", index=False)
-    monkeypatch.setattr(Predictor, "_score", lambda *_, **__: pytest.fail("scored first"))
+    monkeypatch.setattr(Predictor, "score_all", lambda *_, **__: pytest.fail("scored first"))
     monkeypatch.setattr("birdfast.prediction.run.score_into", lambda *_, **__: pytest.fail("scored first"))
     ranks = PredictOptions(blend="rank")
     for models, options in (
