@@ -17,7 +17,7 @@ $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("birdfast needs Python 3.11 to 3.13; this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...") if not (3, 11) <= sys.version_info[:2] <= (3, 13) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[lite,notebook,onnx,openvino,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[lite,birdnet,notebook,onnx,openvino,dev]'
 	touch $@
 
 install: $(VENV)/.installed

@@ -25,6 +25,7 @@ LABELS = "BirdNET_GLOBAL_6K_V2.4_Labels.txt"
 RANGE_MODEL = "BirdNET_GLOBAL_6K_V2.4_MData_Model_V2_FP16.tflite"
 SHA256 = "55f3e4055b1a13bfa9a2452731d0d34f6a02d6b775a334362665892794165e4c"
 _FLAT = 512  # samples: a frame of the shorter spectrogram (1,024) that is flat holds one such stretch
+_FLATNESS = 3e-5  # of the loudest stretch: one step of 16 bits
 
 
 def birdnet_file(name: str) -> Path:
@@ -136,14 +137,14 @@ class BirdNet:
 
 
 def has_flat(waveforms: Floats) -> NDArray[np.bool_]:
-    """Whether each of waveforms ``(n, time)`` holds digital silence long enough to fill a frame, ``(n,)`` bool.
+    """Whether each of waveforms ``(n, time)`` is all but flat for long enough to fill a frame, ``(n,)``: digital silence.
 
     Of such a frame the spectrogram is nothing but errors of rounding, which BirdNET's exponent of 0.2 makes large: only
     the graph as it is gives the same.
     """
     n = waveforms.shape[1] // _FLAT
-    stretches = waveforms[:, : n * _FLAT].reshape(len(waveforms), n, _FLAT)
-    return (np.ptp(stretches, axis=2) == 0).any(axis=1)
+    heights = np.ptp(waveforms[:, : n * _FLAT].reshape(len(waveforms), n, _FLAT), axis=2)
+    return heights.min(axis=1) <= _FLATNESS * heights.max(axis=1)
 
 
 def _last(graph: Graph) -> tuple[int, Floats, Floats]:

@@ -1,8 +1,9 @@
 """The same TFLite graph in less time: shapes worked out beforehand, and spectrograms in one product.
 
 BirdNET's graph works out its shapes anew for every window, through which LiteRT runs it without its fast kernels. And it
-makes spectrograms of the *real part* of a Fourier transform: a window function, a cosine transform and a mel filter
-bank are three linear maps one after the other, hence one matrix.
+makes spectrograms of the *real part* of a Fourier transform: a cosine transform and a mel filter bank are two linear maps
+one after the other, hence one matrix. (The window function before them could be part of it. But what its product rounds
+off decides what BirdNET hears in bands where nothing is, so that product stays as it is.)
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from birdfast.embedders.embedder import Floats
 from birdfast.embedders.tflite import Graph, interpret
 
 # From the dense layer back to the frames: what is one matrix together.
-_SPECTROGRAM = ["RESHAPE", "CAST", "SQUEEZE", "RFFT2D", "EXPAND_DIMS", "MUL"]
+_SPECTROGRAM = ["RESHAPE", "CAST", "SQUEEZE", "RFFT2D", "EXPAND_DIMS"]
 
 
 def freeze(graph: Graph, content: bytes, n_samples: int) -> None:
@@ -55,7 +56,7 @@ def _keep_value(graph: Graph, interpreter: Any, tensor: int) -> None:
 
 
 def join_spectrograms(graph: Graph) -> int:
-    """Make window function, real part of the transform and filter bank one matrix, wherever they follow each other.
+    """Make the real part of a Fourier transform and the filter bank after it one matrix, wherever they follow each other.
 
     Returns
     -------
@@ -68,14 +69,11 @@ def join_spectrograms(graph: Graph) -> int:
         filters = graph.constant(int(dense.inputs[1]))
         if [graph.kind(operator) for operator in chain] != _SPECTROGRAM or filters is None:
             continue
-        window = graph.constant(int(chain[-1].inputs[1]))
-        if window is None or filters.shape[1] != len(window) // 2 + 1:
-            continue
         reshape, frames = chain[0], int(chain[-1].inputs[0])
-        rows = int(graph.tensors[int(reshape.outputs[0])].shape[0])
-        graph.set_constant(int(dense.inputs[1]), _joined(filters, window))
-        graph.set_constant(int(reshape.inputs[1]), np.array([rows, len(window)], np.int32))
-        graph.set_shape(int(reshape.outputs[0]), (rows, len(window)))
+        rows, n = int(graph.tensors[int(reshape.outputs[0])].shape[0]), int(graph.tensors[frames].shape[-1])
+        graph.set_constant(int(dense.inputs[1]), _joined(filters, n))
+        graph.set_constant(int(reshape.inputs[1]), np.array([rows, n], np.int32))
+        graph.set_shape(int(reshape.outputs[0]), (rows, n))
         reshape.inputs = np.array([frames, reshape.inputs[1]], np.int32)
         found += 1
     graph.set_outputs([int(tensor) for tensor in graph.main.outputs])
@@ -90,11 +88,25 @@ def _before(makers: dict[int, Any], operator: Any, n: int) -> list[Any]:
     return chain
 
 
-def _joined(filters: Floats, window: Floats) -> Floats:
-    """``filters (k, n // 2 + 1) @ cosines * window (n,)``, in double precision."""
-    n = len(window)
+def _joined(filters: Floats, n: int) -> Floats:
+    """``filters (k, n // 2 + 1) @ cosines (n // 2 + 1, n)``, rounded to float32 as :func:`_round_shaped` does."""
     turns = np.outer(np.arange(n // 2 + 1), np.arange(n)) % n
-    return ((filters.astype(float) @ np.cos(2 * np.pi / n * turns)) * window.astype(float)).astype(np.float32)
+    return _round_shaped(filters.astype(float) @ np.cos(2 * np.pi / n * turns))
+
+
+def _round_shaped(rows: np.ndarray) -> Floats:
+    """Rows in float32, the errors of rounding carried on to the next two values (noise shaping of second order).
+
+    The errors then lie at high frequencies, where recordings are weak. Else what is strong, a level or wind, leaks through
+    them into bands where nothing is, and BirdNET's exponent of 0.2 makes much of it.
+    """
+    rounded = np.empty(rows.shape, np.float32)
+    last = before = np.zeros(len(rows))
+    for column in range(rows.shape[1]):
+        wanted = rows[:, column] + 2 * last - before
+        rounded[:, column] = wanted
+        last, before = wanted - rounded[:, column], last
+    return rounded
 
 
 def faster(content: bytes, path: Path, outputs: list[int], n_samples: int) -> bytes:
