@@ -54,6 +54,21 @@ def check_readable(headers: pd.DataFrame, recipe: Recipe) -> Finding:
     )
 
 
+def check_lengths(headers: pd.DataFrame) -> Finding:
+    """Do the files tell how long they are? Where not, their true length was counted."""
+    mended = headers[headers["mended"].notna()].drop_duplicates("path")
+    if mended.empty:
+        return Finding("lengths", "ok", "every file lasts as long as it says")
+    first = "; ".join(f"{row.path}: {row.mended}" for row in mended.head(3).itertuples())
+    return Finding(
+        "lengths",
+        "warn",
+        f"{len(mended)} of {headers['path'].nunique()} files do not tell their length: {first}",
+        "all that is there is used; where a file holds less than it says, look whether it was copied in full",
+        {"mended": mended[["path", "mended"]].to_dict("records")},
+    )
+
+
 def _by_share(n_bad: int, n: int, recipe: Recipe) -> Status:
     return "fail" if n_bad > recipe.max_bad * n else "warn"
 
