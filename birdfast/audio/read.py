@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from math import ceil, floor, gcd, isfinite
 from pathlib import Path
@@ -16,6 +16,7 @@ import pandas as pd
 import soundfile
 import soxr
 
+from birdfast.audio.complaints import complaints
 from birdfast.audio.lengths import SEEK_VORBIS, MendedFile, UnlikeParts, find_mend
 from birdfast.errors import BirdfastError, unknown
 from birdfast.files.places import is_url, open_url, printable
@@ -211,13 +212,24 @@ def _decode(file: soundfile.SoundFile, path: str | Path, first: int, last: int, 
     if file.subtype == "VORBIS":
         begin = min(begin, max(0, file.frames - round(SEEK_VORBIS * file.samplerate)))
     try:
-        file.seek(begin)
-        samples = file.read(last - begin, dtype="float32", always_2d=True)[first - begin :]
+        with _quiet(file, path):
+            file.seek(begin)
+            samples = file.read(last - begin, dtype="float32", always_2d=True)[first - begin :]
     except soundfile.LibsndfileError:
         samples = np.zeros((0, 1), np.float32)
     if len(samples) == 0 or first + len(samples) < wanted - _INEXACT * file.samplerate:
         raise AudioError(path, _truncated(path))
     return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+
+
+def _is_silent(path: str | Path) -> bool:
+    """Whether a file is named as what is decoded without a word on the terminal: all but MP3."""
+    return Path(path).suffix.lower() in AUDIO_SUFFIXES - {".mp3"}
+
+
+def _quiet(file: soundfile.SoundFile, path: str | Path) -> AbstractContextManager[None]:
+    """Decoding of an MP3 without a word on the terminal, whose decoder alone writes there."""
+    return complaints.caught(str(path)) if file.subtype.startswith("MPEG") else nullcontext()
 
 
 def _truncated(path: str | Path) -> str:
@@ -226,12 +238,14 @@ def _truncated(path: str | Path) -> str:
     with open_audio(path) as file:
         promised, rate = file.frames / file.samplerate, file.samplerate
         try:
-            while n := len(file.read(rate, dtype="float32")):
-                readable += n
+            with _quiet(file, path):
+                while n := len(file.read(rate, dtype="float32")):
+                    readable += n
         except soundfile.LibsndfileError:
             pass
+    said = "".join(f"; its decoder says: {line}" for line, _ in complaints.of(str(path)).most_common(1))
     return (
-        f"truncated or damaged: its header promises {promised:.2f} s, {readable / rate:.2f} s can be read: "
+        f"truncated or damaged: its header promises {promised:.2f} s, {readable / rate:.2f} s can be read{said}: "
         "download it again or remove it"
     )
 
@@ -240,8 +254,9 @@ def open_audio(path: str | Path) -> soundfile.SoundFile:
     """The open sound file at a path or a URL, in its true length, or an AudioError that says why not."""
     _check(path)
     try:
-        mend = find_mend(str(path))
-        file = soundfile.SoundFile(_source(path)) if mend is None else MendedFile(str(path), mend)
+        with nullcontext() if _is_silent(path) else complaints.caught(str(path)):
+            mend = find_mend(str(path))
+            file = soundfile.SoundFile(_source(path)) if mend is None else MendedFile(str(path), mend)
     except UnlikeParts as error:
         raise AudioError(
             path, f"it goes on in another form ({error}): cut it there, or convert it once as a whole to wav"

@@ -14,6 +14,7 @@ from birdfast.commands.models import find_bundle, find_predictor
 from birdfast.commands.view import ViewOptions, make_view, read_number
 from birdfast.errors import BirdfastError
 from birdfast.files.places import absolute, is_url, printable
+from birdfast.files.scratch import scratch
 from birdfast.files.writing import check_place
 from birdfast.notes import note
 from birdfast.prediction.postprocess import PostProcess
@@ -169,7 +170,7 @@ def _one_csv(
     if how.blend == "rank":
         return _ranked_csv(models, paths, out, how, view)
     rows = 0
-    with TemporaryDirectory(prefix="birdfast-") as folder:
+    with TemporaryDirectory(dir=scratch()) as folder:
         found = find_recordings(_one_or_all(paths))
         result = _job(folder, models, found, how)
         given = {printable(absolute(path)): printable(path) for path in found}

@@ -13,7 +13,7 @@ import pandas as pd
 from birdfast.audio.read import read_headers
 from birdfast.doctor.findings import Finding, Report, first_few
 from birdfast.doctor.machine import check_machine
-from birdfast.doctor.sound import check_lengths, check_paths, check_rates, check_readable, check_sound
+from birdfast.doctor.sound import check_decoder, check_lengths, check_paths, check_rates, check_readable, check_sound
 from birdfast.errors import BirdfastError
 from birdfast.recipe.advice import epoch_steps, lr_too_low
 from birdfast.recipe.presets import get_recipe
@@ -61,6 +61,7 @@ def examine(
     if good.any():
         findings += [check_lengths(headers)]
         findings += [*check_rates(headers, recipe), check_sound(headers, sample=sample, workers=workers)]
+        findings += check_decoder(headers)
     findings += [*_check_classes(found, recipe), *_check_duplicates(found.recordings[good])]
     if good.any():
         shapes = headers[["sample_rate", "channels", "duration"]]
