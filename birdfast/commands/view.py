@@ -11,8 +11,8 @@ import numpy as np
 
 from birdfast.errors import BirdfastError
 from birdfast.evaluation.calibration import TARGETS, Calibration, read_thresholds
+from birdfast.files.text import read_csv
 from birdfast.prediction.outputs.species import choose
-from birdfast.sources.columns import read_csv
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ import pandas as pd
 
 from birdfast.commands.options import source_words
 from birdfast.errors import BirdfastError
+from birdfast.files.text import read_csv
 from birdfast.recipe.presets import RECIPES
 from birdfast.recipe.recipe import Recipe
-from birdfast.sources.columns import read_csv
 from birdfast.splits.run_files import DATA, RECIPE
 
 BLIND_AUC = 0.6  # below, the ranking is hardly better than a coin's

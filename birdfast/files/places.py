@@ -26,20 +26,6 @@ def expanded(place: str | Path) -> Path:
         return Path(place)
 
 
-def read_text(path: Path) -> str:
-    """The text of a file in UTF-8, with or without its mark.
-
-    Raises
-    ------
-    BirdfastError
-        If it is none.
-    """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise BirdfastError(f"{path} is no UTF-8 text: save it as UTF-8") from None
-
-
 def file_name(place: str) -> str:
     """The last part of a path or URL."""
     return place.rstrip("/").rpartition("/")[2] if is_url(place) else Path(place).name

@@ -10,7 +10,7 @@ import pandas as pd
 
 from birdfast.audio.read import AUDIO_SUFFIXES, NEEDS_FFMPEG
 from birdfast.errors import BirdfastError, unknown
-from birdfast.files.places import read_text
+from birdfast.files.text import read_head, read_text
 from birdfast.notes import note
 from birdfast.sources.columns import tidy
 from birdfast.sources.source import Source, make_source
@@ -86,8 +86,7 @@ def read_annotations(
 
 def _kind(path: Path) -> str | None:
     """ "Raven", "Audacity" or None, by the first line."""
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        first = next((line for line in file if line.strip()), "").rstrip("\r\n").split("\t")
+    first = next((line for line in read_head(path).splitlines() if line.strip()), "").split("\t")
     if _BEGIN in first:
         return "Raven"
     try:

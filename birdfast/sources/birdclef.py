@@ -11,9 +11,9 @@ import pandas as pd
 
 from birdfast.audio.read import AUDIO_SUFFIXES
 from birdfast.errors import BirdfastError
-from birdfast.files.places import read_text
+from birdfast.files.text import read_csv, read_text
 from birdfast.notes import note
-from birdfast.sources.columns import Columns, read_csv, read_recordings, tidy
+from birdfast.sources.columns import Columns, read_recordings, tidy
 from birdfast.sources.labels import REMEDY, class_list
 from birdfast.sources.soundscapes import make_row_ids, parse_row_ids, read_soundscape_labels
 from birdfast.sources.source import Source, make_source, only

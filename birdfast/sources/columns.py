@@ -11,6 +11,7 @@ import pandas as pd
 
 from birdfast.errors import BirdfastError, unknown
 from birdfast.files.places import expanded
+from birdfast.files.text import read_csv
 
 NAMES: dict[str, tuple[str, ...]] = {
     "file": (
@@ -35,7 +36,6 @@ NAMES: dict[str, tuple[str, ...]] = {
 _TARGET = {"file": "path", "label": "primary_label", "secondary": "secondary_labels"}
 LEFT_OUT = "none"  # in place of a column's name: do not look for one
 _MISSING = ("", "NA", "N/A", "n/a", "<NA>", "nan", "NaN", "null", "None")
-_ANEW = "save it anew as csv in UTF-8, or take a fresh copy"
 _WITHOUT_NAME = {"", "unknown", "anonymous", "none", "nan", "na", "n/a", "<na>"}
 
 
@@ -77,20 +77,6 @@ def find_columns(columns: Columns, there: Sequence[str], table: str) -> dict[str
         if match is not None:
             found[_TARGET.get(role, role)] = match
     return found
-
-
-def read_csv(path: str | Path, *, remedy: str = _ANEW, **options: Any) -> pd.DataFrame:
-    """A csv in UTF-8, with or without its mark, as pandas reads it under `options`.
-
-    Raises
-    ------
-    BirdfastError
-        It is empty, its lines have too many fields, or it is no UTF-8.
-    """
-    try:
-        return pd.read_csv(path, encoding="utf-8-sig", **options)
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise BirdfastError(f"{path} cannot be read as csv ({str(error).strip()}): {remedy}") from None
 
 
 def read_recordings(path: Path, columns: Columns, *, sep: str = ",") -> pd.DataFrame:

@@ -11,6 +11,7 @@ import pandas as pd
 from birdfast.audio.read import AUDIO_SUFFIXES, NEEDS_FFMPEG, list_audio_files, list_files_of
 from birdfast.errors import BirdfastError
 from birdfast.files.places import printable
+from birdfast.files.text import read_head
 from birdfast.notes import note
 from birdfast.sources.annotations import find_annotations, read_annotations
 from birdfast.sources.birdclef import find_birdclef, is_birdclef, read_birdclef
@@ -110,8 +111,7 @@ def _read_csv(path: Path, columns: Columns, audio_root: str | Path | None, class
 
 def _separator(path: Path) -> str:
     """What separates the columns, judged by the first line: comma, semicolon or tab."""
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        head = file.readline()
+    head = read_head(path).partition("\n")[0]
     return max(",;\t", key=head.count)
 
 

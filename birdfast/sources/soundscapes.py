@@ -10,7 +10,8 @@ import pandas as pd
 
 from birdfast.audio.read import AUDIO_SUFFIXES
 from birdfast.errors import BirdfastError
-from birdfast.sources.columns import read_csv, seconds
+from birdfast.files.text import read_csv
+from birdfast.sources.columns import seconds
 
 WINDOW = 5.0  # s, of every scored window of 2021 to 2026
 SOLUTION = "solution.csv"  # the truth about the test soundscapes, where a folder has it

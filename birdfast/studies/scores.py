@@ -12,8 +12,8 @@ import pandas as pd
 from birdfast.evaluation.metrics import PRESENT, accuracy, roc_auc
 from birdfast.evaluation.report import INDEX, rare_third
 from birdfast.files.scratch import scratch
+from birdfast.files.text import read_csv
 from birdfast.recipe.recipe import Recipe
-from birdfast.sources.columns import read_csv
 from birdfast.sources.no_call import NO_CALL
 from birdfast.sources.soundscapes import SOLUTION
 from birdfast.sources.source import Source

@@ -42,8 +42,7 @@ def test_label_files_of_other_countries(folder, text):
     file.write_text(re.sub(r"(\d)\.(\d)", r"\1,\2", text))
     assert read_source(file).recordings.equals(known)
     file.write_bytes(text.replace("wren", "Mönch").encode("latin-1"))
-    with pytest.raises(BirdfastError, match="day1.txt is no UTF-8 text: save it as UTF-8"):
-        read_source(file)
+    assert "Mönch" in read_source(file).classes
 
 
 def test_raven_times_that_are_none(folder):
