@@ -12,6 +12,7 @@ import pandas as pd
 from birdfast.errors import BirdfastError, unknown
 from birdfast.files.places import expanded
 from birdfast.files.text import read_csv
+from birdfast.sources.several import class_columns, from_wide
 
 NAMES: dict[str, tuple[str, ...]] = {
     "file": (
@@ -52,13 +53,14 @@ class Columns:
     end_time: str | None = None
 
 
-def find_columns(columns: Columns, there: Sequence[str], table: str) -> dict[str, str]:
+def find_columns(columns: Columns, there: Sequence[str], table: str, *, wide: bool = False) -> dict[str, str]:
     """For each of the recordings table's columns that `table` has, the name it bears there; "none" if it shall be left.
 
     Raises
     ------
     BirdfastError
-        A column named by the user is not there, or no column for the file or the label could be found.
+        A column named by the user is not there, or no column for the file or the label could be found. With `wide`,
+        there may be none for the label: each class may have its own.
     """
     by_lower = {str(name).strip().lower(): name for name in reversed(there)}
     found = {}
@@ -68,7 +70,7 @@ def find_columns(columns: Columns, there: Sequence[str], table: str) -> dict[str
         if given is not None and given not in there and not left_out:
             raise unknown(f"column of {table} given as {role}", given, there)
         match = given if given is not None else next((by_lower[name] for name in names if name in by_lower), None)
-        if match is None and role in ("file", "label"):
+        if match is None and (role == "file" or (role == "label" and not wide)):
             listed = ", ".join(map(str, there))
             raise BirdfastError(
                 f"{table} has no column for the {role}: name it with {role}=... (in bird_dls columns=dict({role}=...), "
@@ -79,14 +81,24 @@ def find_columns(columns: Columns, there: Sequence[str], table: str) -> dict[str
     return found
 
 
-def read_recordings(path: Path, columns: Columns, *, sep: str = ",") -> pd.DataFrame:
+def read_recordings(path: Path, columns: Columns, *, sep: str = ",", wide: bool = False) -> pd.DataFrame:
     """The rows of a csv of recordings, its columns under birdfast's names; BirdfastError if there are none."""
     there = list(read_csv(path, sep=sep, nrows=0).columns)
-    found = find_columns(columns, there, path.name)
+    found = find_columns(columns, there, path.name, wide=wide)
     table = read_csv(path, sep=sep, **as_text(found, there), low_memory=False)
     if len(table) == 0:
         raise BirdfastError(f"{path} has no rows")
-    return rename(table, found)
+    return named(table, found, columns, path.name)
+
+
+def named(table: pd.DataFrame, found: dict[str, str], columns: Columns, where: str) -> pd.DataFrame:
+    """`table` under birdfast's names; without a column for the label, the columns of its classes are read."""
+    if "primary_label" in found:
+        return rename(table, found)
+    classes = class_columns(table, set(found.values()))
+    if len(classes) < 2:
+        find_columns(columns, list(table.columns), where)  # raises: a label is missing
+    return from_wide(rename(table, found), classes, where)
 
 
 def as_text(found: dict[str, str], there: Sequence[str]) -> dict[str, Any]:
@@ -110,7 +122,7 @@ def tidy(table: pd.DataFrame, *, root: Path, where: str) -> pd.DataFrame:
     table = table.reset_index(drop=True)
     out = pd.DataFrame({
         "path": absolute_paths(table["path"], root, where),
-        "primary_label": _labels(table["primary_label"], table["path"], where),
+        "primary_label": _labels(table["primary_label"], table["path"], where, may_lack="present" in table),
         "secondary_labels": [secondary(value) for value in table.get("secondary_labels", [()] * n)],
         "author": _authors(table.get("author", missing)),
         "start_time": _times(table.get("start_time", missing), where),
@@ -138,11 +150,11 @@ def absolute_paths(paths: pd.Series, root: Path, where: str) -> list[str]:
     return [str(base / expanded(str(path).strip())) for path in paths]
 
 
-def _labels(labels: pd.Series, paths: pd.Series, where: str) -> pd.Series:
+def _labels(labels: pd.Series, paths: pd.Series, where: str, *, may_lack: bool = False) -> pd.Series:
     if pd.api.types.is_float_dtype(labels) and (labels.dropna() % 1 == 0).all():
         labels = labels.astype("Int64")  # iNaturalist ids beside a missing one: 1491113, not 1491113.0
     text = labels.astype(object).where(labels.notna(), "").astype(str).str.strip()
-    if (text == "").any():
+    if (text == "").any() and not may_lack:
         first = paths[(text == "").to_numpy()].iloc[0]
         raise BirdfastError(f"{where}: {(text == '').sum()} rows have no label (first: {first}): fill or remove them")
     return text
