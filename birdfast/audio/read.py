@@ -19,7 +19,7 @@ import soxr
 from birdfast.audio.complaints import complaints
 from birdfast.audio.lengths import SEEK_VORBIS, MendedFile, UnlikeParts, find_mend
 from birdfast.errors import BirdfastError, unknown
-from birdfast.files.places import is_url, open_url, printable
+from birdfast.files.places import is_nobodys, is_url, open_url, printable
 from birdfast.notes import note
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".mp3", ".opus", ".aif", ".aiff", ".au", ".w64", ".caf"})
@@ -371,8 +371,8 @@ def _walk(folder: Path, *, recurse: bool) -> Iterator[Path]:
 
 
 def _is_hidden(path: Path, root: Path) -> bool:
-    """Whether `path` or a folder between it and `root` is hidden (``.ipynb_checkpoints``, macOS's ``._x.wav``)."""
-    return any(part.startswith(".") for part in path.relative_to(root).parts)
+    """Whether `path` or a folder between it and `root` is nobody's (``.ipynb_checkpoints``, macOS's ``._x.wav``, ``__MACOSX``)."""
+    return any(is_nobodys(part) for part in path.relative_to(root).parts)
 
 
 def get_audio_files(path: str | Path, *, recurse: bool = True) -> list[Path]:

@@ -26,6 +26,26 @@ def expanded(place: str | Path) -> Path:
         return Path(place)
 
 
+# Folders that systems and programs make beside people's: of macOS's zip files, Synology, Windows, Linux, Jupyter.
+NOBODYS = frozenset(
+    {
+        "__macosx",
+        "@eadir",
+        "#recycle",
+        "$recycle.bin",
+        "recycler",
+        "system volume information",
+        "lost+found",
+        "__pycache__",
+    }
+)
+
+
+def is_nobodys(name: str) -> bool:
+    """Whether a file or folder of this name is none that a person made: hidden, or a system's own (``__MACOSX``)."""
+    return name.startswith(".") or name.lower() in NOBODYS
+
+
 def file_name(place: str) -> str:
     """The last part of a path or URL."""
     return place.rstrip("/").rpartition("/")[2] if is_url(place) else Path(place).name

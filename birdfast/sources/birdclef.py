@@ -110,7 +110,7 @@ def _folder(path: Path) -> Path | None:
 def _with_folder(table: pd.DataFrame) -> list[str]:
     """File names below the audio folder; those of 2021 come without the folder of their species."""
     pairs = zip(table["path"], table["primary_label"], strict=True)
-    return [name if "/" in name else f"{label}/{name}" for name, label in pairs]
+    return [name if "/" in name or "\\" in name else f"{label}/{name}" for name, label in pairs]
 
 
 def _classes(root: Path, table: pd.DataFrame, soundscapes: pd.DataFrame | None) -> list[str]:

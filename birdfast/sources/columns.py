@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from birdfast.errors import BirdfastError, unknown
-from birdfast.files.places import expanded
 from birdfast.files.text import read_csv
+from birdfast.sources.finding import find_files
 from birdfast.sources.several import class_columns, from_wide
 
 NAMES: dict[str, tuple[str, ...]] = {
@@ -143,11 +143,16 @@ def tidy(table: pd.DataFrame, *, root: Path, where: str) -> pd.DataFrame:
 
 
 def absolute_paths(paths: pd.Series, root: Path, where: str) -> list[str]:
-    """Paths of which the relative ones begin at `root`; BirdfastError where one is empty, in the table `where`."""
+    """Paths of which the relative ones begin at `root`, see :func:`~birdfast.sources.finding.find_files`.
+
+    Raises
+    ------
+    BirdfastError
+        One is empty, or may be any of several files, in the table `where`.
+    """
     if paths.isna().any() or (paths.astype(str).str.strip() == "").any():
         raise BirdfastError(f"{where} has rows without a file: fill or remove them")
-    base = root.expanduser().absolute()
-    return [str(base / expanded(str(path).strip())) for path in paths]
+    return find_files(paths.astype(str), root, where)
 
 
 def _labels(labels: pd.Series, paths: pd.Series, where: str, *, may_lack: bool = False) -> pd.Series:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from birdfast.audio.read import AUDIO_SUFFIXES, NEEDS_FFMPEG, list_audio_files, list_files_of
 from birdfast.errors import BirdfastError
-from birdfast.files.places import printable
+from birdfast.files.places import is_nobodys, printable
 from birdfast.files.text import read_head
 from birdfast.notes import note
 from birdfast.sources.annotations import find_annotations, read_annotations
@@ -167,7 +167,7 @@ def read_folders(folder: str | Path, *, classes: Sequence[str] | None = None) ->
     root = Path(folder).absolute()
     if not root.is_dir():
         raise BirdfastError(f"no folder {root}: check the path")
-    folders = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    folders = sorted(entry for entry in root.iterdir() if entry.is_dir() and not is_nobodys(entry.name))
     ours = [folder.name for folder in folders if _is_ours(folder)]
     if ours:
         note(f"no classes, but runs or caches of birdfast: {', '.join(ours)}")
