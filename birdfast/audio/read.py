@@ -371,7 +371,7 @@ def _walk(folder: Path, *, recurse: bool) -> Iterator[Path]:
 
 
 def _is_hidden(path: Path, root: Path) -> bool:
-    """Whether `path` or a folder between it and `root` is nobody's (``.ipynb_checkpoints``, macOS's ``._x.wav``, ``__MACOSX``)."""
+    """Whether `path` or a folder between it and `root` is nobody's (``.ipynb_checkpoints``, ``._x.wav``, ``__MACOSX``)."""
     return any(is_nobodys(part) for part in path.relative_to(root).parts)
 
 

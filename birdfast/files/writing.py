@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pandas as pd
 
 from birdfast.errors import BirdfastError
@@ -81,20 +82,58 @@ def appending(place: str, *, index: bool) -> Iterator[Callable[[pd.DataFrame], N
 
 def raven_text(events: pd.DataFrame, *, sound: str, fmin: float, fmax: float) -> str:
     """A Raven selection table of one recording's events, the file `sound`; `fmin`, `fmax` in Hz: what the model hears."""
-    table = pd.DataFrame(
+    table = _selections(events["start_time"], events["end_time"], fmin, fmax)
+    return _raven(table.assign(**{"Begin File": sound}), events)
+
+
+def raven_combined_text(
+    events: pd.DataFrame,
+    durations: Mapping[str, float],
+    *,
+    fmin: float,
+    fmax: float,
+    names: Mapping[str, str] | None = None,
+) -> str:
+    """One Raven selection table of many recordings, opened as one sequence of files ("File sequence") in this order.
+
+    Parameters
+    ----------
+    events
+        `path, start_time, end_time` (s in their file), `label`, `probability`; those of a recording stand together in time.
+    durations
+        Of each recording by its path, in s and in order, also of those without events: times go on from file to file.
+    fmin, fmax
+        What the model hears, in Hz.
+    names
+        What stands as `Begin Path` in place of a path.
+    """
+    begins = dict(zip(durations, np.cumsum([0.0, *durations.values()]), strict=False))
+    order = {path: k for k, path in enumerate(durations)}
+    events = events.sort_values("path", key=lambda paths: paths.map(order), kind="stable")
+    begin = events["path"].map(begins).astype(float)
+    shown = events["path"].map(lambda path: (names or {}).get(path, path))
+    table = _selections(begin + events["start_time"], begin + events["end_time"], fmin, fmax)
+    files = {"Begin Path": shown.to_numpy(), "Begin File": events["path"].map(file_name).to_numpy()}
+    return _raven(table.assign(**files, **{"File Offset (s)": events["start_time"].to_numpy()}), events)
+
+
+def _selections(start: pd.Series, end: pd.Series, fmin: float, fmax: float) -> pd.DataFrame:
+    return pd.DataFrame(
         {
-            "Selection": range(1, len(events) + 1),
+            "Selection": range(1, len(start) + 1),
             "View": "Spectrogram 1",
             "Channel": 1,
-            "Begin Time (s)": events["start_time"].to_numpy(),
-            "End Time (s)": events["end_time"].to_numpy(),
+            "Begin Time (s)": start.to_numpy(),
+            "End Time (s)": end.to_numpy(),
             "Low Freq (Hz)": fmin,
             "High Freq (Hz)": fmax,
-            "Begin File": sound,
-            "Species": events["label"].to_numpy(),
-            "Score": events["probability"].to_numpy(dtype=float).round(4),
         }
     )
+
+
+def _raven(table: pd.DataFrame, events: pd.DataFrame) -> str:
+    score = events["probability"].to_numpy(dtype=float).round(4)
+    table = table.assign(Species=events["label"].to_numpy(), Score=score)
     return table.to_csv(sep="\t", index=False, float_format="%.10g")
 
 

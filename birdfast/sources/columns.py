@@ -205,12 +205,12 @@ def _times(times: pd.Series, where: str) -> pd.Series:
 
 
 def seconds(value: Any, where: str) -> float:
-    """A time in s from a number or HH:MM:SS; NaN where there is none."""
+    """A time in s from a number, with a point or a decimal comma, or HH:MM:SS; NaN where there is none."""
     text = str(value).strip()
     if value is None or value is pd.NA or text.lower() in ("", "nan", "none", "<na>"):
         return float("nan")
     try:
-        parts = [float(part) for part in text.split(":")]
+        parts = [float(part) for part in text.replace(",", ".").split(":")]
     except ValueError:
         raise BirdfastError(f"{where}: {text!r} is not a time in seconds or HH:MM:SS") from None
     return sum(part * 60**power for power, part in enumerate(reversed(parts)))

@@ -29,6 +29,7 @@ def class_columns(table: pd.DataFrame, others: Collection[str]) -> dict[str, pd.
 def _values(column: pd.Series) -> pd.Series | None:
     """Numbers from 0 to 1, NaN where a cell is empty; None if there is anything else, or nothing."""
     text = column.astype(object).where(column.notna(), "").astype(str).str.strip().str.lower()
+    text = text.str.replace(",", ".", regex=False)  # a decimal comma
     text = text.mask(text.isin(_EMPTY), "nan").replace({"true": "1", "yes": "1", "false": "0", "no": "0"})
     numbers = pd.to_numeric(text.where(text != "nan"), errors="coerce").astype(float)
     known = numbers[text != "nan"]
