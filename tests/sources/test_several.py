@@ -8,6 +8,7 @@ import pytest
 
 from birdfast.errors import BirdfastError
 from birdfast.sources.labels import check_labels, present_targets
+from birdfast.sources.no_call import with_no_call
 from birdfast.sources.read import read_source
 
 NAN = float("nan")
@@ -49,6 +50,14 @@ def test_a_table_with_a_column_a_class(folder, capsys):
     assert source.is_multi
     check_labels(source.recordings, source.classes)
     assert "labels.csv has a column a class: 3 classes, wren, robin, owl" in capsys.readouterr().err
+
+
+def test_rows_without_a_call_train_as_nocall_where_that_is_asked_for(folder):
+    source = csv(folder, "file,wren,robin\na.wav,1,0\nb.wav,0,0\nc.wav,,0\n")
+    made = with_no_call(source)
+    assert made.recordings["primary_label"].tolist() == ["wren", "nocall", ""]  # of the last the wren is unknown
+    assert made.recordings["present"].tolist() == [("wren",), ("nocall",), ()]
+    assert made.classes == ["wren", "robin", "nocall"]
 
 
 @pytest.mark.parametrize("form", ["true and false", "index", "semicolons", "whole files", "beside other columns"])
