@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from uuid import uuid4
 
 import pandas as pd
+
+from birdfast.files.scratch import scratch
 
 
 class BadFiles:
@@ -18,12 +19,12 @@ class BadFiles:
     Parameters
     ----------
     path
-        The file of the list; one in the system's folder for temporary files when not given.
+        The file of the list; when not given, one that vanishes with the process.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
         if path is None:
-            path = Path(tempfile.gettempdir()) / f"birdfast-bad-files-{uuid4().hex}.jsonl"
+            path = scratch() / f"bad-files-{uuid4().hex}.jsonl"
         self.path = str(path)
 
     def add(self, path: str | Path, reason: str, *, start_time: float = 0.0) -> None:

@@ -5,24 +5,36 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from math import ceil, floor, gcd, isfinite
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
 import soundfile
 import soxr
 
+from birdfast.audio.complaints import complaints
+from birdfast.audio.lengths import SEEK_VORBIS, MendedFile, UnlikeParts, find_mend
 from birdfast.errors import BirdfastError, unknown
-from birdfast.files.places import is_url, open_url, printable
+from birdfast.files.places import is_nobodys, is_url, open_url, printable
+from birdfast.notes import note
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".mp3", ".opus", ".aif", ".aiff", ".au", ".w64", ".caf"})
 NEEDS_FFMPEG = frozenset({".m4a", ".mp4", ".aac", ".wma", ".amr", ".3gp", ".webm"})
 MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)  # Hz that an mp3 can have
 NOT_UTF8 = "its name is not UTF-8: rename it"
+_HEADERS: dict[str, Any] = {
+    "path": object,
+    "sample_rate": "Int64",
+    "channels": "Int64",
+    "duration": float,
+    "error": object,
+    "mended": object,
+}
+_told: set[str] = set()  # files of which a note said that their length was counted
 _LOUDEST = 1e10  # of full scale: a damaged sample, whose power in float32 soon is infinite
 _UNKNOWN = 2**62  # samples: more is what libsndfile says where a header does not tell
 MIN_WINDOW = 0.5  # s of new sound that a partial last window must hold
@@ -33,9 +45,6 @@ _MARGIN = 0.05  # s decoded on either side of a slice, for the edges of the resa
 # s decoded and dropped before a slice: frames of MP3 and Opus lean on those before, and libsndfile's seek restores too
 # few of them. A bare seek in an MP3 of 22 kHz is off by 0.2, in an Opus file of 16 or 24 kHz by 0.002 of full scale.
 _PREROLL = {"MPEG_LAYER_III": 0.5, "OPUS": 2.0}
-# s at the end of a Vorbis file that are decoded together: libsndfile's seek into the last page is off by up to 26 ms, and
-# a page of quiet sound is long: 255 packets of 1,024 samples.
-_LAST_PAGE = 10.5
 
 
 class AudioError(BirdfastError):
@@ -57,12 +66,16 @@ class AudioError(BirdfastError):
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself: `sample_rate` in Hz, `frames` in samples of one channel, `duration` in s."""
+    """What a file is: `sample_rate` in Hz, `frames` in samples of one channel, `duration` in s, both as they truly are.
+
+    `mended` says what the file says of itself where that is wrong, see :mod:`birdfast.audio.lengths`; else it is empty.
+    """
 
     path: str
     sample_rate: int
     channels: int
     frames: int
+    mended: str = ""
 
     @property
     def duration(self) -> float:
@@ -70,7 +83,7 @@ class Header:
 
 
 def read_header(path: str | Path) -> Header:
-    """The header of a sound file; nothing is decoded.
+    """The header of a sound file, and its true length; nothing is decoded.
 
     Raises
     ------
@@ -78,7 +91,7 @@ def read_header(path: str | Path) -> Header:
         The file is missing, empty, holds no samples, or cannot be read (the reason says whether ffmpeg can help).
     """
     with open_audio(path) as file:
-        return Header(str(path), file.samplerate, file.channels, file.frames)
+        return Header(str(path), file.samplerate, file.channels, file.frames, getattr(file, "mended", ""))
 
 
 def read_headers(paths: Iterable[str | Path], *, workers: int = 8, progress: bool = False) -> pd.DataFrame:
@@ -87,24 +100,35 @@ def read_headers(paths: Iterable[str | Path], *, workers: int = 8, progress: boo
     Returns
     -------
     DataFrame
-        One row a path, in order: `path`, `sample_rate` (Hz), `channels`, `duration` (s), `error` (None where readable).
+        One row a path, in order: `path`, `sample_rate` (Hz), `channels`, `duration` (s), `error` (None where readable),
+        `mended` (None where the file itself tells its length, else what it tells). A note counts those.
     """
     names = [str(path) for path in paths]
     distinct = list(dict.fromkeys(names))
     with ThreadPoolExecutor(workers) as pool:
         rows = dict(zip(distinct, _watched(pool.map(_header_row, distinct), len(distinct), progress), strict=True))
-    table = pd.DataFrame(
-        [rows[name] for name in names], columns=["path", "sample_rate", "channels", "duration", "error"]
-    )
-    return table.astype({"sample_rate": "Int64", "channels": "Int64", "duration": float, "error": object})
+    table = pd.DataFrame([rows[name] for name in names], columns=list(_HEADERS), dtype=object).astype(_HEADERS)
+    _tell_mended(table)
+    return table
 
 
-def _header_row(path: str) -> tuple[str, int | None, int | None, float, str | None]:
+def _header_row(path: str) -> tuple[str, int | None, int | None, float, str | None, str | None]:
     try:
         header = read_header(path)
-        return path, header.sample_rate, header.channels, header.duration, None
+        return path, header.sample_rate, header.channels, header.duration, None, header.mended or None
     except AudioError as error:
-        return printable(path), None, None, float("nan"), error.reason
+        return printable(path), None, None, float("nan"), error.reason, None
+
+
+def _tell_mended(headers: pd.DataFrame) -> None:
+    """Say, of each file once, that it lasts longer or less long than it says."""
+    mended = headers[headers["mended"].notna() & ~headers["path"].isin(_told)].drop_duplicates("path")
+    _told.update(mended["path"])
+    if len(mended):
+        first = mended.iloc[0]
+        note(
+            f"{len(mended)} files do not tell their length; it was counted. The first: {first['path']}: {first['mended']}"
+        )
 
 
 def _watched(results: Iterable, n: int, progress: bool) -> Iterable:
@@ -186,15 +210,26 @@ def _decode(file: soundfile.SoundFile, path: str | Path, first: int, last: int, 
     """Samples `first` to `last`, mean of the channels; AudioError if the file ends before `wanted`."""
     begin = max(0, first - round(_PREROLL.get(file.subtype, 0.0) * file.samplerate))
     if file.subtype == "VORBIS":
-        begin = min(begin, max(0, file.frames - round(_LAST_PAGE * file.samplerate)))
+        begin = min(begin, max(0, file.frames - round(SEEK_VORBIS * file.samplerate)))
     try:
-        file.seek(begin)
-        samples = file.read(last - begin, dtype="float32", always_2d=True)[first - begin :]
+        with _quiet(file, path):
+            file.seek(begin)
+            samples = file.read(last - begin, dtype="float32", always_2d=True)[first - begin :]
     except soundfile.LibsndfileError:
         samples = np.zeros((0, 1), np.float32)
     if len(samples) == 0 or first + len(samples) < wanted - _INEXACT * file.samplerate:
         raise AudioError(path, _truncated(path))
     return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+
+
+def _is_silent(path: str | Path) -> bool:
+    """Whether a file is named as what is decoded without a word on the terminal: all but MP3."""
+    return Path(path).suffix.lower() in AUDIO_SUFFIXES - {".mp3"}
+
+
+def _quiet(file: soundfile.SoundFile, path: str | Path) -> AbstractContextManager[None]:
+    """Decoding of an MP3 without a word on the terminal, whose decoder alone writes there."""
+    return complaints.caught(str(path)) if file.subtype.startswith("MPEG") else nullcontext()
 
 
 def _truncated(path: str | Path) -> str:
@@ -203,23 +238,33 @@ def _truncated(path: str | Path) -> str:
     with open_audio(path) as file:
         promised, rate = file.frames / file.samplerate, file.samplerate
         try:
-            while n := len(file.read(rate, dtype="float32")):
-                readable += n
+            with _quiet(file, path):
+                while n := len(file.read(rate, dtype="float32")):
+                    readable += n
         except soundfile.LibsndfileError:
             pass
+    said = "".join(f"; its decoder says: {line}" for line, _ in complaints.of(str(path)).most_common(1))
     return (
-        f"truncated or damaged: its header promises {promised:.2f} s, {readable / rate:.2f} s can be read: "
+        f"truncated or damaged: its header promises {promised:.2f} s, {readable / rate:.2f} s can be read{said}: "
         "download it again or remove it"
     )
 
 
 def open_audio(path: str | Path) -> soundfile.SoundFile:
-    """The open sound file at a path or a URL, or an AudioError that says why not."""
-    source = _source(path)
+    """The open sound file at a path or a URL, in its true length, or an AudioError that says why not."""
+    _check(path)
     try:
-        file = soundfile.SoundFile(source)
+        with nullcontext() if _is_silent(path) else complaints.caught(str(path)):
+            mend = find_mend(str(path))
+            file = soundfile.SoundFile(_source(path)) if mend is None else MendedFile(str(path), mend)
+    except UnlikeParts as error:
+        raise AudioError(
+            path, f"it goes on in another form ({error}): cut it there, or convert it once as a whole to wav"
+        ) from None
     except UnicodeEncodeError:
         raise AudioError(path, NOT_UTF8) from None
+    except OSError as error:
+        raise AudioError(path, f"cannot be opened ({error.strerror or error}): check the path") from None
     except (soundfile.LibsndfileError, TypeError) as error:
         raise AudioError(path, _unreadable(path, getattr(error, "error_string", str(error)))) from None
     if file.frames <= 0:
@@ -228,16 +273,22 @@ def open_audio(path: str | Path) -> soundfile.SoundFile:
     if file.frames >= _UNKNOWN:
         file.close()
         raise AudioError(
-            path, "its header does not say how long it is: write it anew, as ffmpeg -i old.flac new.flac does"
+            path,
+            "neither its header nor its frames say how long it is: write it anew, as ffmpeg -i old.flac new.flac does",
         )
     return file
 
 
 def _source(path: str | Path) -> str | BinaryIO:
     """What soundfile opens: a path, or for a URL an object that is read by ranges."""
+    return open_url(str(path)) if is_url(path) else str(path)
+
+
+def _check(path: str | Path) -> None:
+    """Raise AudioError where there is no file, a folder, or nothing in it."""
+    if is_url(path):
+        return
     try:
-        if is_url(path):
-            return open_url(str(path))
         size = Path(path).stat().st_size
     except OSError as error:
         raise AudioError(path, f"cannot be opened ({error.strerror or error}): check the path") from None
@@ -245,7 +296,6 @@ def _source(path: str | Path) -> str | BinaryIO:
         raise AudioError(path, "it is a folder, not a sound file")
     if size == 0:
         raise AudioError(path, "it holds zero bytes: download it again or remove it")
-    return str(path)
 
 
 def _unreadable(path: str | Path, said: str) -> str:
@@ -321,8 +371,8 @@ def _walk(folder: Path, *, recurse: bool) -> Iterator[Path]:
 
 
 def _is_hidden(path: Path, root: Path) -> bool:
-    """Whether `path` or a folder between it and `root` is hidden (``.ipynb_checkpoints``, macOS's ``._x.wav``)."""
-    return any(part.startswith(".") for part in path.relative_to(root).parts)
+    """Whether `path` or a folder between it and `root` is nobody's (``.ipynb_checkpoints``, ``._x.wav``, ``__MACOSX``)."""
+    return any(is_nobodys(part) for part in path.relative_to(root).parts)
 
 
 def get_audio_files(path: str | Path, *, recurse: bool = True) -> list[Path]:

@@ -18,6 +18,7 @@ from birdfast.commands.shared.models import check_models, find_predictor
 from birdfast.commands.shared.options import BatchSize, Threads
 from birdfast.commands.shared.places import check_files
 from birdfast.errors import BirdfastError
+from birdfast.files.scratch import scratch
 
 SPARE = 0.2  # of the limit that is left free: the notebook's machine may be slower than this one
 _RATE = 32_000  # Hz, of the soundscapes of every BirdCLEF
@@ -156,7 +157,7 @@ def budget(
     predictor = find_predictor(model, batch_size=batch_size, workers=workers)
     load = time.perf_counter() - started
     predictor.engine = watch = _Watched(predictor.engine)
-    with TemporaryDirectory(prefix="birdfast-") as folder:
+    with TemporaryDirectory(dir=scratch()) as folder:
         paths = [str(file) for file in recordings] or _noise(Path(folder), minutes)
         table = predictor.predict(paths, progress=False)  # warms up
         hours = len(table) * predictor.window / 3600

@@ -65,7 +65,9 @@ def command(
     as_: Annotated[
         list[str] | None,
         typer.Option(
-            "--as", help="csv, events (unless given), raven, audacity, flac, wav; repeat", rich_help_panel=EVENTS
+            "--as",
+            help="csv, events (unless given), raven, raven-combined, audacity, flac, wav; repeat",
+            rich_help_panel=EVENTS,
         ),
     ] = None,
     threshold: Annotated[

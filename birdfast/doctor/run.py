@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from birdfast.errors import BirdfastError
+from birdfast.files.text import read_csv
 from birdfast.recipe.recipe import Recipe
-from birdfast.sources.columns import read_csv
 from birdfast.splits.run_files import DATA, RECIPE
 
 BLIND_AUC = 0.6  # below, the ranking is hardly better than a coin's

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import pandas as pd
 
+from birdfast.audio.complaints import complaints
 from birdfast.audio.read import AudioError, open_audio, read_clip
 from birdfast.doctor.findings import Finding, Status, first_few
 from birdfast.recipe.recipe import Recipe
@@ -19,6 +21,7 @@ CLIPPED = 0.01  # share of samples at full scale, as in a tenth of BirdCLEF 2026
 SHORT = 1.0  # s
 FEW = 0.05  # share of files that may differ without a word
 BLOCK = 60.0  # s decoded in one go: what a thread holds in memory, however long the recording
+_ALONE = Lock()
 MOST = 0.5  # share of unusable files from which training is pointless
 
 
@@ -51,6 +54,21 @@ def check_readable(headers: pd.DataFrame, recipe: Recipe) -> Finding:
         f"{len(broken)} of {len(headers)} files cannot be read: {first}",
         f"mend or remove them; training leaves them out, and stops above the recipe's max_bad={recipe.max_bad:.0%}",
         {"unreadable": broken[["path", "error"]].to_dict("records")},
+    )
+
+
+def check_lengths(headers: pd.DataFrame) -> Finding:
+    """Do the files tell how long they are? Where not, their true length was counted."""
+    mended = headers[headers["mended"].notna()].drop_duplicates("path")
+    if mended.empty:
+        return Finding("lengths", "ok", "every file lasts as long as it says")
+    first = "; ".join(f"{row.path}: {row.mended}" for row in mended.head(3).itertuples())
+    return Finding(
+        "lengths",
+        "warn",
+        f"{len(mended)} of {headers['path'].nunique()} files do not tell their length: {first}",
+        "all that is there is used; where a file holds less than it says, look whether it was copied in full",
+        {"mended": mended[["path", "mended"]].to_dict("records")},
     )
 
 
@@ -112,8 +130,32 @@ def check_sound(headers: pd.DataFrame, *, sample: int = 200, workers: int = 8) -
     )
 
 
+def check_decoder(headers: pd.DataFrame) -> Iterator[Finding]:
+    """What decoders had to say of the files that :func:`check_sound` decoded; nothing where they were content."""
+    said = [(path, complaints.of(path)) for path in headers["path"].unique()]
+    said = [(path, lines) for path, lines in said if lines]
+    if not said:
+        return
+    shown = [f"{path}: {lines.total()} times, as {lines.most_common(1)[0][0]!r}" for path, lines in said[:3]]
+    yield Finding(
+        "decoder",
+        "warn",
+        f"{len(said)} files hold frames that cannot be decoded as they should: {'; '.join(shown)}",
+        "a few broken frames do no harm; download them again, or listen to those with many",
+        {"complaints": {path: dict(lines) for path, lines in said}},
+    )
+
+
 def _listen(path: str, sample_rate: int) -> tuple[str, str, str] | None:
     """What is wrong with one recording: path, kind, reason."""
+    if not path.lower().endswith(".mp3"):
+        return _hear(path, sample_rate)
+    with _ALONE:  # so that what the decoder says is said of this file
+        complaints.forget(path)
+        return _hear(path, sample_rate)
+
+
+def _hear(path: str, sample_rate: int) -> tuple[str, str, str] | None:
     low, high, n, n_full = np.inf, -np.inf, 0, 0
     try:
         for waveform in _blocks(path, int(sample_rate)):

@@ -11,7 +11,7 @@ from birdfast.doctor.classes import check_classes
 from birdfast.doctor.copies import check_duplicates
 from birdfast.doctor.findings import Finding, Report
 from birdfast.doctor.machine import check_machine
-from birdfast.doctor.sound import check_paths, check_rates, check_readable, check_sound
+from birdfast.doctor.sound import check_lengths, check_paths, check_rates, check_readable, check_sound
 from birdfast.doctor.split import check_rate_of_learning, check_split
 from birdfast.errors import BirdfastError
 from birdfast.recipe.presets import get_recipe
@@ -52,7 +52,9 @@ def examine(
     findings = [_introduce(found), check_paths(headers, recipe), check_readable(headers, recipe)]
     good = headers["error"].isna().to_numpy()
     if good.any():
+        findings += [check_lengths(headers)]
         findings += [*check_rates(headers, recipe), check_sound(headers, sample=sample, workers=workers)]
+        findings += check_decoder(headers)
     findings += [*check_classes(found, recipe), *check_duplicates(found.recordings[good])]
     if good.any():
         shapes = headers[["sample_rate", "channels", "duration"]]

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from birdfast.errors import BirdfastError, unknown
-from birdfast.files.places import read_text
+from birdfast.files.text import read_text
 
 SHIPPED = Path(__file__).parent / "shipped"  # settings of models that are known, without the models
 _NEEDED = ("file", "sample_rate", "window", "embedding")

@@ -26,18 +26,24 @@ def expanded(place: str | Path) -> Path:
         return Path(place)
 
 
-def read_text(path: Path) -> str:
-    """The text of a file in UTF-8, with or without its mark.
+# Folders that systems and programs make beside people's: of macOS's zip files, Synology, Windows, Linux, Jupyter.
+NOBODYS = frozenset(
+    {
+        "__macosx",
+        "@eadir",
+        "#recycle",
+        "$recycle.bin",
+        "recycler",
+        "system volume information",
+        "lost+found",
+        "__pycache__",
+    }
+)
 
-    Raises
-    ------
-    BirdfastError
-        If it is none.
-    """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise BirdfastError(f"{path} is no UTF-8 text: save it as UTF-8") from None
+
+def is_nobodys(name: str) -> bool:
+    """Whether a file or folder of this name is none that a person made: hidden, or a system's own (``__MACOSX``)."""
+    return name.startswith(".") or name.lower() in NOBODYS
 
 
 def file_name(place: str) -> str:

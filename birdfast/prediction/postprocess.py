@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from birdfast.audio.windows import Job
 from birdfast.errors import BirdfastError, unknown
+from birdfast.files.text import read_csv
 from birdfast.prediction.jobs import Scored, score
 from birdfast.recipe.recipe import Recipe
-from birdfast.sources.columns import read_csv
 
 KERNEL = (0.1, 0.2, 0.4, 0.2, 0.1)  # BirdCLEF 2024, 3rd place
 _TICK = 6  # decimals of a second: starts that agree to here are one window

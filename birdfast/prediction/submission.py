@@ -12,10 +12,10 @@ import pandas as pd
 
 from birdfast.audio.read import get_audio_files, window_starts
 from birdfast.errors import BirdfastError
+from birdfast.files.text import read_csv
 from birdfast.files.writing import replacing
 from birdfast.notes import note
 from birdfast.sources.birdclef import make_row_ids, parse_row_ids
-from birdfast.sources.columns import read_csv
 from birdfast.sources.soundscapes import WINDOW
 
 _ON_KAGGLE = "test_soundscapes"  # may be missing while a notebook is saved

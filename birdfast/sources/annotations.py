@@ -10,9 +10,11 @@ import pandas as pd
 
 from birdfast.audio.read import AUDIO_SUFFIXES, NEEDS_FFMPEG
 from birdfast.errors import BirdfastError, unknown
-from birdfast.files.places import read_text
+from birdfast.files.text import read_head, read_text
 from birdfast.notes import note
 from birdfast.sources.columns import tidy
+from birdfast.sources.finding import find_files
+from birdfast.sources.several import split_cells, tuples
 from birdfast.sources.source import Source, make_source
 
 _BEGIN, _END, _OFFSET = "Begin Time (s)", "End Time (s)", "File Offset (s)"
@@ -76,7 +78,7 @@ def read_annotations(
             )
         rows = _raven(path, label) if kind == "Raven" else _audacity(path)
         tables.append(rows.assign(path=_sound_files(rows, path, audio_root)))
-    table = _usable(pd.concat(tables, ignore_index=True))
+    table = _one_label_each(_usable(pd.concat(tables, ignore_index=True)), paths[0].name, classes or ())
     if len(table) == 0:
         raise BirdfastError(f"{paths[0].parent} holds no annotation with a label and a length")
     root = paths[0].parent if audio_root is None else Path(audio_root)
@@ -86,8 +88,7 @@ def read_annotations(
 
 def _kind(path: Path) -> str | None:
     """ "Raven", "Audacity" or None, by the first line."""
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        first = next((line for line in file if line.strip()), "").rstrip("\r\n").split("\t")
+    first = next((line for line in read_head(path).splitlines() if line.strip()), "").split("\t")
     if _BEGIN in first:
         return "Raven"
     try:
@@ -110,9 +111,21 @@ def _raven(path: Path, label: str | None) -> pd.DataFrame:
         offset = _times(table, _OFFSET, path)
         start, end = offset, offset + end - start
     rows = pd.DataFrame({"primary_label": table[column].str.strip(), "start_time": start, "end_time": end})
-    rows["file"] = table.get("Begin File", "")
+    rows["file"] = _begin_files(table)
     # Raven writes a row a view: waveform and spectrogram of the same selection.
     return rows.drop_duplicates(ignore_index=True)
+
+
+def _begin_files(table: pd.DataFrame) -> pd.Series | str:
+    """The file of each row: `Begin Path` where it has one, which tells files of one name apart, else `Begin File`."""
+    files = table.get("Begin File", pd.Series("", index=table.index)).str.strip()
+    if "Begin Path" not in table:
+        return files
+    paths = table["Begin Path"].str.strip()
+    # Raven writes the file's whole path; some programs only its folder.
+    names = paths.str.replace("\\", "/").str.rsplit("/").str[-1]
+    whole = (files == "") | (names.str.lower() == files.str.lower())
+    return paths.where(whole & (paths != ""), files)
 
 
 def _seconds(text: str) -> float:
@@ -158,7 +171,7 @@ def _sound_files(rows: pd.DataFrame, path: Path, audio_root: str | Path | None) 
     own = ""
     if (rows["file"] == "").any():
         own = str(_beside(path, folder))
-    return [str(folder / name) if name else own for name in rows["file"]]
+    return find_files([name or own for name in rows["file"]], folder, path.name)
 
 
 def _beside(path: Path, folder: Path) -> Path:
@@ -171,6 +184,12 @@ def _beside(path: Path, folder: Path) -> Path:
     return next(
         (file for file in sounds if file.suffix.lower() in AUDIO_SUFFIXES | NEEDS_FFMPEG), folder / f"{stem}.wav"
     )
+
+
+def _one_label_each(table: pd.DataFrame, where: str, known: Sequence[str]) -> pd.DataFrame:
+    """A row a species: of an annotation of several (``wren;robin``) one each."""
+    cells = split_cells(table["primary_label"].tolist(), table["path"].tolist(), where, known)
+    return table.assign(primary_label=tuples(cells)).explode("primary_label", ignore_index=True)
 
 
 def _usable(table: pd.DataFrame) -> pd.DataFrame:

@@ -11,9 +11,9 @@ import pandas as pd
 
 from birdfast.audio.read import AUDIO_SUFFIXES
 from birdfast.errors import BirdfastError
-from birdfast.files.places import read_text
+from birdfast.files.text import read_csv, read_text
 from birdfast.notes import note
-from birdfast.sources.columns import Columns, read_csv, read_recordings, tidy
+from birdfast.sources.columns import Columns, read_recordings, tidy
 from birdfast.sources.labels import REMEDY, class_list
 from birdfast.sources.soundscapes import make_row_ids, parse_row_ids, read_soundscape_labels
 from birdfast.sources.source import Source, make_source, only
@@ -110,7 +110,7 @@ def _folder(path: Path) -> Path | None:
 def _with_folder(table: pd.DataFrame) -> list[str]:
     """File names below the audio folder; those of 2021 come without the folder of their species."""
     pairs = zip(table["path"], table["primary_label"], strict=True)
-    return [name if "/" in name else f"{label}/{name}" for name, label in pairs]
+    return [name if "/" in name or "\\" in name else f"{label}/{name}" for name, label in pairs]
 
 
 def _classes(root: Path, table: pd.DataFrame, soundscapes: pd.DataFrame | None) -> list[str]:

@@ -10,7 +10,9 @@ from typing import Any
 import pandas as pd
 
 from birdfast.errors import BirdfastError, unknown
-from birdfast.files.places import expanded
+from birdfast.files.text import read_csv
+from birdfast.sources.finding import find_files
+from birdfast.sources.several import class_columns, from_wide
 
 NAMES: dict[str, tuple[str, ...]] = {
     "file": (
@@ -35,7 +37,6 @@ NAMES: dict[str, tuple[str, ...]] = {
 _TARGET = {"file": "path", "label": "primary_label", "secondary": "secondary_labels"}
 LEFT_OUT = "none"  # in place of a column's name: do not look for one
 _MISSING = ("", "NA", "N/A", "n/a", "<NA>", "nan", "NaN", "null", "None")
-_ANEW = "save it anew as csv in UTF-8, or take a fresh copy"
 _WITHOUT_NAME = {"", "unknown", "anonymous", "none", "nan", "na", "n/a", "<na>"}
 
 
@@ -52,13 +53,14 @@ class Columns:
     end_time: str | None = None
 
 
-def find_columns(columns: Columns, there: Sequence[str], table: str) -> dict[str, str]:
+def find_columns(columns: Columns, there: Sequence[str], table: str, *, wide: bool = False) -> dict[str, str]:
     """For each of the recordings table's columns that `table` has, the name it bears there; "none" if it shall be left.
 
     Raises
     ------
     BirdfastError
-        A column named by the user is not there, or no column for the file or the label could be found.
+        A column named by the user is not there, or no column for the file or the label could be found. With `wide`,
+        there may be none for the label: each class may have its own.
     """
     by_lower = {str(name).strip().lower(): name for name in reversed(there)}
     found = {}
@@ -68,7 +70,7 @@ def find_columns(columns: Columns, there: Sequence[str], table: str) -> dict[str
         if given is not None and given not in there and not left_out:
             raise unknown(f"column of {table} given as {role}", given, there)
         match = given if given is not None else next((by_lower[name] for name in names if name in by_lower), None)
-        if match is None and role in ("file", "label"):
+        if match is None and (role == "file" or (role == "label" and not wide)):
             listed = ", ".join(map(str, there))
             raise BirdfastError(
                 f"{table} has no column for the {role}: name it with {role}=... (in bird_dls columns=dict({role}=...), "
@@ -79,28 +81,24 @@ def find_columns(columns: Columns, there: Sequence[str], table: str) -> dict[str
     return found
 
 
-def read_csv(path: str | Path, *, remedy: str = _ANEW, **options: Any) -> pd.DataFrame:
-    """A csv in UTF-8, with or without its mark, as pandas reads it under `options`.
-
-    Raises
-    ------
-    BirdfastError
-        It is empty, its lines have too many fields, or it is no UTF-8.
-    """
-    try:
-        return pd.read_csv(path, encoding="utf-8-sig", **options)
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise BirdfastError(f"{path} cannot be read as csv ({str(error).strip()}): {remedy}") from None
-
-
-def read_recordings(path: Path, columns: Columns, *, sep: str = ",") -> pd.DataFrame:
+def read_recordings(path: Path, columns: Columns, *, sep: str = ",", wide: bool = False) -> pd.DataFrame:
     """The rows of a csv of recordings, its columns under birdfast's names; BirdfastError if there are none."""
     there = list(read_csv(path, sep=sep, nrows=0).columns)
-    found = find_columns(columns, there, path.name)
+    found = find_columns(columns, there, path.name, wide=wide)
     table = read_csv(path, sep=sep, **as_text(found, there), low_memory=False)
     if len(table) == 0:
         raise BirdfastError(f"{path} has no rows")
-    return rename(table, found)
+    return named(table, found, columns, path.name)
+
+
+def named(table: pd.DataFrame, found: dict[str, str], columns: Columns, where: str) -> pd.DataFrame:
+    """`table` under birdfast's names; without a column for the label, the columns of its classes are read."""
+    if "primary_label" in found:
+        return rename(table, found)
+    classes = class_columns(table, set(found.values()))
+    if len(classes) < 2:
+        find_columns(columns, list(table.columns), where)  # raises: a label is missing
+    return from_wide(rename(table, found), classes, where)
 
 
 def as_text(found: dict[str, str], there: Sequence[str]) -> dict[str, Any]:
@@ -124,7 +122,7 @@ def tidy(table: pd.DataFrame, *, root: Path, where: str) -> pd.DataFrame:
     table = table.reset_index(drop=True)
     out = pd.DataFrame({
         "path": absolute_paths(table["path"], root, where),
-        "primary_label": _labels(table["primary_label"], table["path"], where),
+        "primary_label": _labels(table["primary_label"], table["path"], where, may_lack="present" in table),
         "secondary_labels": [secondary(value) for value in table.get("secondary_labels", [()] * n)],
         "author": _authors(table.get("author", missing)),
         "start_time": _times(table.get("start_time", missing), where),
@@ -145,18 +143,23 @@ def tidy(table: pd.DataFrame, *, root: Path, where: str) -> pd.DataFrame:
 
 
 def absolute_paths(paths: pd.Series, root: Path, where: str) -> list[str]:
-    """Paths of which the relative ones begin at `root`; BirdfastError where one is empty, in the table `where`."""
+    """Paths of which the relative ones begin at `root`, see :func:`~birdfast.sources.finding.find_files`.
+
+    Raises
+    ------
+    BirdfastError
+        One is empty, or may be any of several files, in the table `where`.
+    """
     if paths.isna().any() or (paths.astype(str).str.strip() == "").any():
         raise BirdfastError(f"{where} has rows without a file: fill or remove them")
-    base = root.expanduser().absolute()
-    return [str(base / expanded(str(path).strip())) for path in paths]
+    return find_files(paths.astype(str), root, where)
 
 
-def _labels(labels: pd.Series, paths: pd.Series, where: str) -> pd.Series:
+def _labels(labels: pd.Series, paths: pd.Series, where: str, *, may_lack: bool = False) -> pd.Series:
     if pd.api.types.is_float_dtype(labels) and (labels.dropna() % 1 == 0).all():
         labels = labels.astype("Int64")  # iNaturalist ids beside a missing one: 1491113, not 1491113.0
     text = labels.astype(object).where(labels.notna(), "").astype(str).str.strip()
-    if (text == "").any():
+    if (text == "").any() and not may_lack:
         first = paths[(text == "").to_numpy()].iloc[0]
         raise BirdfastError(f"{where}: {(text == '').sum()} rows have no label (first: {first}): fill or remove them")
     return text
@@ -202,12 +205,12 @@ def _times(times: pd.Series, where: str) -> pd.Series:
 
 
 def seconds(value: Any, where: str) -> float:
-    """A time in s from a number or HH:MM:SS; NaN where there is none."""
+    """A time in s from a number, with a point or a decimal comma, or HH:MM:SS; NaN where there is none."""
     text = str(value).strip()
     if value is None or value is pd.NA or text.lower() in ("", "nan", "none", "<na>"):
         return float("nan")
     try:
-        parts = [float(part) for part in text.split(":")]
+        parts = [float(part) for part in text.replace(",", ".").split(":")]
     except ValueError:
         raise BirdfastError(f"{where}: {text!r} is not a time in seconds or HH:MM:SS") from None
     return sum(part * 60**power for power, part in enumerate(reversed(parts)))

@@ -23,6 +23,8 @@ def check_labels(recordings: pd.DataFrame, classes: Sequence[str]) -> None:
     if len(recordings) == 0:
         raise BirdfastError("there are no recordings: check the path and the label file")
     labels = recordings["primary_label"]
+    if "present" in recordings:  # a row without a call is no mistake
+        labels = labels[(labels != "") | recordings["present"].isna()]
     outside = labels[~labels.isin(list(classes))]
     if len(outside):
         name = outside.iloc[0]
@@ -67,4 +69,14 @@ def targets(
         if primary not in classes_index:
             raise unknown("label", primary, classes_index)
         row[classes_index[primary]] = 1.0
+    return row
+
+
+def present_targets(
+    present: Sequence[str], unknown: Sequence[str], classes_index: Mapping[str, int], *, n_classes: int
+) -> np.ndarray:
+    """The targets of a row that names all that call, float32 (n_classes,): 1, of `unknown` NaN, 0 of all others."""
+    row = np.zeros(n_classes, np.float32)
+    row[[classes_index[label] for label in unknown if label in classes_index]] = np.nan
+    row[[classes_index[label] for label in present if label in classes_index]] = 1.0
     return row

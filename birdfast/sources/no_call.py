@@ -28,6 +28,7 @@ def with_no_call(source: Source) -> Source:
         silent = soundscapes["no_call"] if "no_call" in soundscapes else soundscapes["labels"].map(len) == 0
         recordings = pd.concat([recordings, _as_recordings(soundscapes[silent])], ignore_index=True)
         soundscapes = soundscapes[~silent].reset_index(drop=True)
+    recordings = _silent_rows_named(recordings)
     if not (recordings["primary_label"] == NO_CALL).any():
         raise BirdfastError(
             f"no_call=True needs clips without a call, and {source.layout} has none: label some {NO_CALL!r}, in the table "
@@ -35,6 +36,19 @@ def with_no_call(source: Source) -> Source:
         )
     classes = [name for name in source.classes if name != NO_CALL]
     return replace(source, recordings=recordings, soundscapes=soundscapes, classes=[*classes, NO_CALL])
+
+
+def _silent_rows_named(recordings: pd.DataFrame) -> pd.DataFrame:
+    """Rows of a table that say of every class that it does not call, with "nocall" as their label."""
+    if "present" not in recordings:
+        return recordings
+    nothing_unknown = recordings["unknown"].map(len).eq(0) if "unknown" in recordings else True
+    silent = recordings["present"].map(lambda labels: isinstance(labels, tuple) and not labels) & nothing_unknown
+    named = pd.Series([(NO_CALL,)] * len(recordings), index=recordings.index, dtype=object)
+    return recordings.assign(
+        primary_label=recordings["primary_label"].mask(silent, NO_CALL),
+        present=recordings["present"].mask(silent, named),
+    )
 
 
 def _as_recordings(silent: pd.DataFrame) -> pd.DataFrame:

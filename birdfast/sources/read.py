@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from birdfast.audio.read import AUDIO_SUFFIXES, NEEDS_FFMPEG, list_audio_files, list_files_of
 from birdfast.errors import BirdfastError
-from birdfast.files.places import printable
+from birdfast.files.places import is_nobodys, printable
+from birdfast.files.text import read_head
 from birdfast.notes import note
 from birdfast.sources.annotations import find_annotations, read_annotations
 from birdfast.sources.birdclef import find_birdclef, is_birdclef, read_birdclef
-from birdfast.sources.columns import Columns, find_columns, read_recordings, rename, tidy
+from birdfast.sources.columns import Columns, find_columns, named, read_recordings, tidy
+from birdfast.sources.several import join_rows, split_cells, tuples
 from birdfast.sources.source import Source, make_source
 
 __all__ = ["Source", "read_folders", "read_source", "read_table"]
@@ -103,16 +106,36 @@ def _check_unnamed(columns: Columns, why: str) -> None:
 
 
 def _read_csv(path: Path, columns: Columns, audio_root: str | Path | None, classes: Sequence[str] | None) -> Source:
-    table = read_recordings(path, columns, sep=_separator(path))
+    table = read_recordings(path, columns, sep=_separator(path), wide=True)
     root = path.parent if audio_root is None else Path(audio_root)
-    recordings = tidy(table, root=root, where=path.name)
-    return make_source(recordings, "csv", root=root, classes=classes)
+    return _source(table, "csv", root, path.name, classes)
+
+
+def _source(table: pd.DataFrame, layout: str, root: Path, where: str, classes: Sequence[str] | None) -> Source:
+    """The Source of a table under birdfast's names, one row a window."""
+    recordings = tidy(table, root=root, where=where)
+    if "present" not in table:
+        recordings = join_rows(_split(recordings, where, classes or ()))
+    return make_source(recordings, layout, root=root, classes=classes or table.attrs.get("classes"))
+
+
+def _split(recordings: pd.DataFrame, where: str, known: Sequence[str]) -> pd.DataFrame:
+    """The recordings with cells of several species in the first as primary label, the rest beside it."""
+    cells = split_cells(recordings["primary_label"].tolist(), recordings["path"].tolist(), where, known)
+    several = np.array([len(cell) > 1 for cell in cells])
+    first = recordings.assign(primary_label=[cell[0] for cell in cells])
+    if not several.any():
+        return first
+    beside = zip(cells, recordings["secondary_labels"], strict=True)
+    return first.assign(
+        secondary_labels=tuples(tuple(dict.fromkeys([*cell[1:], *rest])) for cell, rest in beside),
+        present=pd.Series(tuples(cells), index=first.index).where(several),
+    )
 
 
 def _separator(path: Path) -> str:
     """What separates the columns, judged by the first line: comma, semicolon or tab."""
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        head = file.readline()
+    head = read_head(path).partition("\n")[0]
     return max(",;\t", key=head.count)
 
 
@@ -126,10 +149,10 @@ def read_table(
     """Read a DataFrame; an index named like columns (`path, start_time, end_time`) counts as columns."""
     if any(name is not None for name in table.index.names):
         table = table.reset_index()
-    found = find_columns(columns or Columns(), list(table.columns), "the table")
+    columns = columns or Columns()
+    found = find_columns(columns, list(table.columns), "the table", wide=True)
     root = Path.cwd() if audio_root is None else Path(audio_root)
-    recordings = tidy(rename(table, found), root=root, where="the table")
-    return make_source(recordings, "table", root=root, classes=classes)
+    return _source(named(table, found, columns, "the table"), "table", root, "the table", classes)
 
 
 def read_folders(folder: str | Path, *, classes: Sequence[str] | None = None) -> Source:
@@ -145,7 +168,7 @@ def read_folders(folder: str | Path, *, classes: Sequence[str] | None = None) ->
     root = Path(folder).absolute()
     if not root.is_dir():
         raise BirdfastError(f"no folder {root}: check the path")
-    folders = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    folders = sorted(entry for entry in root.iterdir() if entry.is_dir() and not is_nobodys(entry.name))
     ours = [folder.name for folder in folders if _is_ours(folder)]
     if ours:
         note(f"no classes, but runs or caches of birdfast: {', '.join(ours)}")

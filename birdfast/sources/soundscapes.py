@@ -10,7 +10,9 @@ import pandas as pd
 
 from birdfast.audio.read import AUDIO_SUFFIXES
 from birdfast.errors import BirdfastError
-from birdfast.sources.columns import read_csv, seconds
+from birdfast.files.text import read_csv
+from birdfast.sources.columns import seconds
+from birdfast.sources.finding import find_files
 
 WINDOW = 5.0  # s, of every scored window of 2021 to 2026
 SOLUTION = "solution.csv"  # the truth about the test soundscapes, where a folder has it
@@ -74,7 +76,7 @@ def _windows_2021(table: pd.DataFrame, folder: Path, where: str) -> pd.DataFrame
 
 def _windows_2026(table: pd.DataFrame, folder: Path, where: str) -> pd.DataFrame:
     return pd.DataFrame({
-        "path": [str(folder / name) for name in table["filename"]],
+        "path": find_files(table["filename"], folder, where),
         "start_time": [seconds(value, where) for value in table["start"]],
         "end_time": [seconds(value, where) for value in table["end"]],
         "labels": [_calls(labels.split(";")) for labels in table["primary_label"]],

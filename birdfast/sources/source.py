@@ -25,7 +25,10 @@ class Source:
         One row a recording (or an annotated part of one): `path` (absolute), `primary_label` (text), `secondary_labels`
         (tuple of text), `kind` ("recording"; of windows of soundscapes that train: "window", or "no_call" where nothing calls),
         `author` (NA: unknown), `start_time` and `end_time` (s, NaN: the whole file), `fold` (Int64, NA
-        where there is none), and what else the source had (`rating`: NaN where unrated).
+        where there is none), and what else the source had (`rating`: NaN where unrated). Where rows name several species,
+        or none, also `present`: all that call (tuple; empty: nothing calls, and `primary_label` is ""; NaN: `primary_label`
+        and `secondary_labels` are all that is known), and perhaps `unknown`: the classes of which the row says nothing
+        (tuple). Their targets are :func:`~birdfast.sources.labels.present_targets`.
     classes
         The class list in its official order, classes without a recording included.
     layout
@@ -56,16 +59,30 @@ class Source:
     year: int | None = None
     given: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_multi(self) -> bool:
+        """Whether rows name several species, or none, so that only task="multi" learns all that they say."""
+        return "present" in self.recordings
+
 
 def make_source(
     recordings: pd.DataFrame, layout: str, *, root: Path, classes: Sequence[str] | None = None, **rest: object
 ) -> Source:
     """A Source whose secondary labels lie in the class list; raises BirdfastError if not one file exists."""
-    names = class_list(recordings["primary_label"]) if classes is None else [str(name) for name in classes]
+    names = _names(recordings) if classes is None else [str(name) for name in classes]
     _check_files(recordings["path"])
     kept = only(recordings["secondary_labels"], names)
     rows = recordings.assign(secondary_labels=kept, kind=RECORDING)
+    if "present" in rows:
+        inside = only(rows["present"].map(lambda labels: labels if isinstance(labels, tuple) else ()), names)
+        rows = rows.assign(present=inside.where(rows["present"].notna().to_numpy()))
     return Source(rows, names, layout, root=root.expanduser().absolute(), **rest)  # type: ignore[arg-type]
+
+
+def _names(recordings: pd.DataFrame) -> list[str]:
+    """All labels of rows; secondary labels count only where `present` says that they are all."""
+    present = [name for several in recordings.get("present", ()) if isinstance(several, tuple) for name in several]
+    return class_list([*(label for label in recordings["primary_label"] if label), *present])
 
 
 def only(several: Iterable[tuple[str, ...]], classes: Iterable[str]) -> pd.Series:

@@ -35,7 +35,7 @@ def whole_sides(run: Path, root: Path | None) -> dict[str, bool] | None:
 def _read_split(run: Path, root: Path | None) -> pd.DataFrame | None:
     if not (run / SPLIT).is_file():
         return None
-    from birdfast.sources.columns import read_csv  # here, for the shell's help wants the names alone
+    from birdfast.files.text import read_csv  # here, for the shell's help wants the names alone
 
     split = read_csv(run / SPLIT, dtype={"path": str}, remedy="the run is damaged, train it anew")
     before = json.loads((run / DATA).read_text()).get("root") if (run / DATA).is_file() else None

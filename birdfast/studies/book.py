@@ -13,10 +13,10 @@ import pandas as pd
 from birdfast import __version__
 from birdfast.errors import BirdfastError
 from birdfast.evaluation.gains import SCORES
+from birdfast.files.text import read_csv
 from birdfast.files.writing import replacing
 from birdfast.notes import note
 from birdfast.recipe.recipe import Recipe
-from birdfast.sources.columns import read_csv
 from birdfast.studies.key import digest
 from birdfast.studies.rungs import Rung
 

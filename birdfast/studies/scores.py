@@ -11,8 +11,9 @@ import pandas as pd
 
 from birdfast.evaluation.metrics import PRESENT, accuracy, roc_auc
 from birdfast.evaluation.report import INDEX, rare_third
+from birdfast.files.scratch import scratch
+from birdfast.files.text import read_csv
 from birdfast.recipe.recipe import Recipe
-from birdfast.sources.columns import read_csv
 from birdfast.sources.no_call import NO_CALL
 from birdfast.sources.soundscapes import SOLUTION
 from birdfast.sources.source import WINDOW, Source
@@ -88,7 +89,7 @@ def _test(learn: Any, source: Source) -> tuple[pd.DataFrame, pd.DataFrame]:
     from birdfast.prediction.predictor import Predictor
 
     assert source.test is not None and source.sample_submission is not None and source.root is not None
-    with TemporaryDirectory(prefix="birdfast-") as folder:
+    with TemporaryDirectory(dir=scratch()) as folder:
         table = Predictor(learn).submission(
             source.test, source.sample_submission, out=Path(folder) / "submission.csv", progress=False
         )

@@ -6,7 +6,7 @@ from fastcore.foundation import L
 
 from birdfast.errors import BirdfastError
 from birdfast.models.embedding import EmbedWindows
-from birdfast.sources.labels import targets
+from birdfast.sources.labels import present_targets, targets
 from birdfast.sources.source import WINDOW
 from birdfast.spectrogram.logmel import LogMel
 from birdfast.splits.pools import multi_hot
@@ -68,6 +68,11 @@ class RowTargets:
         self.mode, self.weight, self.single = recipe.secondary, recipe.secondary_weight, recipe.task == "single"
 
     def __call__(self, row):
+        if isinstance(row.get("present"), tuple):  # all that call is known, or said to be unknown
+            unknown = row.get("unknown")
+            return present_targets(
+                row["present"], unknown if isinstance(unknown, tuple) else (), self.index, n_classes=len(self.index)
+            )
         if row["kind"] == WINDOW:
             heard = multi_hot([row["labels"]], self.classes)
             return (sum_to(heard, 1.0) if self.single and not row["is_valid"] else heard)[0]

@@ -65,6 +65,9 @@ def bird_dls(
     check_pseudo(pseudo, recipe)
     source = read_source(source, **(columns or {}))
     check_cache_place(cache_dir, source)
+    if source.is_multi and recipe.task == "single":
+        recipe = recipe.with_(task="multi", activation="sigmoid", loss="auto" if recipe.loss == "ce" else recipe.loss)
+        note("rows name several species, or none: task='multi', each species is learned by itself")
     if is_npy(source.recordings["path"]).any():
         check_waveforms(recipe, "saved spectrograms (.npy)")
     plan = plan_training(source, recipe, pseudo=pseudo, sides=sides, bad_files=bad_files)

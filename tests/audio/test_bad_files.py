@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from birdfast.audio.bad_files import BadFiles
+from birdfast.files import scratch
 
 
 @pytest.fixture
 def temporary(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(scratch, "_mine", None)
     return tmp_path
 
 
@@ -20,14 +22,14 @@ def test_an_empty_list_leaves_no_file(temporary):
     assert len(bad) == 0 and bad.n_bytes() == 0
     assert bad.table().empty and list(bad.table().columns) == ["path", "reason"]
     assert bad.clips() == set()
-    assert not list(temporary.iterdir())
+    assert not list(temporary.rglob("*.jsonl"))
 
 
 def test_two_lists_of_one_process_are_apart(temporary):
     first, second = BadFiles(), BadFiles()
     first.add("a.ogg", "truncated")
     assert len(first) == 1 and first.n_bytes() > 0 and len(second) == 0
-    assert [str(file) for file in temporary.iterdir()] == [first.path]
+    assert [str(file) for file in temporary.rglob("*.jsonl")] == [first.path]
 
 
 def add_many(bad: BadFiles, name: str) -> None:

@@ -189,12 +189,24 @@ def test_a_file_that_breaks_off_in_the_middle_has_no_rows(predictor, folder, mon
     ]
 
 
-def test_a_truncated_file_has_no_rows(predictor, folder):
+def test_a_truncated_file_is_scored_as_far_as_it_goes(predictor, folder, capsys):
     path = write(folder / "cut.flac", 200, 7)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     table = predictor.predict(folder, progress=False)
-    assert len(table) == 8 and str(path) not in table.index.get_level_values("path")
-    assert predictor.errors["path"].tolist() == [str(path)]
+    assert len(table) == 8 + 20 and table.loc[str(path)].index[-1] == (95.0, 100.0)
+    assert "cut.flac: its header says 200.00 s, 99.84 s are there" in capsys.readouterr().err
+
+
+def test_a_file_that_says_too_little_is_scored_to_its_end(predictor, tmp_path):
+    write(tmp_path / "night.wav", 90, 7)
+    content = bytearray((tmp_path / "night.wav").read_bytes())
+    whole = predictor.predict(tmp_path, progress=False)
+    at = content.index(b"data") + 4
+    for size in (0, 9 * 2 * RATE):  # the recorder's battery died, before or after it wrote its first size
+        content[at : at + 4] = size.to_bytes(4, "little")
+        (tmp_path / "night.wav").write_bytes(content)
+        pd.testing.assert_frame_equal(predictor.predict(tmp_path, progress=False), whole)
+    assert len(whole) == 18
 
 
 def test_nothing_to_predict_is_said(predictor, tmp_path):

@@ -1,10 +1,15 @@
 """Raven selection tables and Audacity labels."""
 
+import os
 import re
+from io import StringIO
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from birdfast.errors import BirdfastError
+from birdfast.prediction.outputs.combined import raven_combined_text
 from birdfast.sources.annotations import read_audacity, read_raven
 from birdfast.sources.read import read_source
 
@@ -42,8 +47,7 @@ def test_label_files_of_other_countries(folder, text):
     file.write_text(re.sub(r"(\d)\.(\d)", r"\1,\2", text))
     assert read_source(file).recordings.equals(known)
     file.write_bytes(text.replace("wren", "Mönch").encode("latin-1"))
-    with pytest.raises(BirdfastError, match="day1.txt is no UTF-8 text: save it as UTF-8"):
-        read_source(file)
+    assert "Mönch" in read_source(file).classes
 
 
 def test_raven_times_that_are_none(folder):
@@ -95,3 +99,43 @@ def test_only_unlabelled_annotations(folder):
     (folder / "day1.txt").write_text("1.0\t2.0\t\n")
     with pytest.raises(BirdfastError, match="no annotation with a label"):
         read_audacity(folder)
+
+
+def test_a_raven_table_of_a_sequence_of_files_comes_back(tmp_path):
+    """Times go on from file to file; each annotation comes back to the file and the time that it is of."""
+    paths = [str(tmp_path / name) for name in ("night/b.wav", "night/a.wav", "day/a.wav")]
+    for path in paths:
+        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).touch()
+    events = pd.DataFrame(
+        {"path": [paths[2], paths[0], paths[0]], "start_time": [1.0, 0.0, 55.0], "end_time": [3.5, 5.0, 60.0],
+         "label": ["robin", "wren", "robin"], "probability": [0.5, 0.9, 0.75]}
+    )  # fmt: skip
+    durations = dict(zip(paths, [60.0, 30.0, 10.0], strict=True))
+    names = {path: os.path.relpath(path, tmp_path).replace("/", "\\") for path in paths}
+    text = raven_combined_text(events, durations, (50, 15_000), names)
+    table = pd.read_csv(StringIO(text), sep="\t")
+    assert table["Begin Time (s)"].tolist() == [0.0, 55.0, 91.0]  # in the order of the files
+    assert table["End Time (s)"].tolist() == [5.0, 60.0, 93.5]
+    assert table["File Offset (s)"].tolist() == [0.0, 55.0, 1.0]
+    assert table["Begin File"].tolist() == ["b.wav", "b.wav", "a.wav"]
+    assert table["Begin Path"].tolist() == ["night\\b.wav", "night\\b.wav", "day\\a.wav"]
+    (tmp_path / "all.txt").write_text(text)
+    back = read_source(tmp_path / "all.txt").recordings
+    keys = ["path", "start_time", "end_time"]
+    assert back[keys].values.tolist() == events.iloc[[1, 2, 0]][keys].values.tolist()
+    assert back["primary_label"].tolist() == ["wren", "robin", "robin"]
+
+
+def test_a_raven_table_in_utf_16_is_found_in_its_folder(folder):
+    (folder / "day1.txt").write_bytes(RAVEN.encode("utf-16"))
+    assert read_source(folder).layout == "Raven"
+
+
+def test_an_annotation_of_several_species_is_one_each(folder):
+    (folder / "day1.txt").write_text(RAVEN.replace("wren", "wren;robin"))
+    with pytest.raises(BirdfastError, match="is 'wren;robin' .* one species or several"):  # nobody else says wren
+        read_source(folder / "day1.txt")
+    (folder / "day1.txt").write_text(RAVEN.replace("wren", "[wren, robin]"))
+    recordings = read_source(folder / "day1.txt").recordings
+    assert recordings["primary_label"].tolist() == ["wren", "robin", "robin"]

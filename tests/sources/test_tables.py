@@ -5,6 +5,7 @@ import os
 import pandas as pd
 import pytest
 
+from birdfast.audio.read import get_audio_files
 from birdfast.errors import BirdfastError
 from birdfast.sources.read import Source, read_folders, read_source
 
@@ -49,6 +50,28 @@ def test_runs_and_caches_of_ours_are_no_classes(folders, made):
     (folders / made).write_text('"kind": "waveform"' if made.endswith("json") else 'backbone = "resnet18"')
     assert read_folders(folders).classes == before.classes
     assert len(read_folders(folders).recordings) == len(before.recordings)
+
+
+NOBODYS = [
+    "__MACOSX",
+    ".ipynb_checkpoints",
+    "@eaDir",
+    "$RECYCLE.BIN",
+    "System Volume Information",
+    ".Trash-1000",
+    "lost+found",
+]
+
+
+@pytest.mark.parametrize("name", NOBODYS)
+def test_folders_that_no_person_made_are_nobody_s_species(folders, name):
+    before = read_folders(folders)
+    for made in (f"{name}/wren/a.wav", f"{name}/x.wav", f"wren/{name}/a.wav"):
+        (folders / made).parent.mkdir(parents=True, exist_ok=True)
+        (folders / made).touch()
+    after = read_folders(folders)
+    assert after.classes == before.classes and after.recordings.equals(before.recordings)
+    assert not [file for file in get_audio_files(folders) if name in file.parts]  # what predict goes through
 
 
 def test_an_empty_class_folder_is_a_class_without_recordings(folders, capsys):

@@ -291,3 +291,20 @@ def test_a_row_that_begins_after_its_recording_is_told_and_left_out(tiny_table, 
     assert len(dls.plan.clips["recording"].unique()) == 29 and len(dls.plan.bad_files) == 0
     with pytest.raises(BirdfastError, match="30 of 30 rows begin after the end of their recording.*in seconds from"):
         bird_dls(table.assign(start_time=5.0), tiny_recipe, num_workers=0, device="cpu")
+
+
+def test_a_wide_table_trains_what_it_says_and_leaves_out_what_it_does_not(tiny_table, tiny_recipe, capsys):
+    names = sorted(tiny_table["primary_label"].unique())
+    wide = tiny_table[["path", "author"]].copy()
+    for name in names:
+        wide[name] = (tiny_table["primary_label"] == name).astype(float)
+    wide.loc[wide.index % 4 == 0, names[2]] = np.nan  # nobody listened for it
+    wide.loc[wide.index % 5 == 0, names[:2]] = 0.0  # no call of these
+    dls = bird_dls(wide, tiny_recipe, device="cpu")
+    assert "several species" in capsys.readouterr().err and dls.recipe.task == "multi"
+    y = torch.cat([y.as_subclass(torch.Tensor) for _, y in dls.train])
+    assert y[:, 2].isnan().any() and not y[:, :2].isnan().any() and (y.nan_to_num().sum(1) == 0).any()
+    learn = bird_learner(dls)
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_recipe(epochs=1)
+        assert np.isfinite(learn.scores()["valid_loss"])

@@ -12,9 +12,9 @@ import pandas as pd
 from birdfast.audio.read import get_audio_files, read_headers, window_starts
 from birdfast.errors import BirdfastError
 from birdfast.evaluation.report import INDEX
+from birdfast.files.text import read_csv
 from birdfast.notes import note
 from birdfast.sources.birdclef import find_birdclef, is_birdclef, parse_row_ids, read_soundscape_labels
-from birdfast.sources.columns import read_csv
 from birdfast.sources.read import read_source
 from birdfast.sources.soundscapes import SOLUTION, WINDOW
 from birdfast.studies.windows import Sides, Truth, join

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from birdfast.errors import BirdfastError
+from birdfast.files.text import read_csv
 from birdfast.prediction.outputs.species import choose
-from birdfast.sources.columns import read_csv
 
 if TYPE_CHECKING:
     from birdfast.evaluation.calibration import Calibration

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 from birdfast.errors import BirdfastError, unknown
 from birdfast.prediction.listing import listing
+from birdfast.prediction.outputs.combined import Combined
 from birdfast.prediction.outputs.form import Form, Work
 from birdfast.prediction.outputs.names import label_names
 from birdfast.prediction.outputs.selections import Texts, audacity_text, raven_text
@@ -21,6 +22,7 @@ FORMS: dict[str, Form] = {
     "csv": Table("scores.csv", of_events=False),
     "events": Table("events.csv", of_events=True),
     "raven": Texts("raven/{}.Table.1.selections.txt", raven_text),
+    "raven-combined": Combined("raven-combined.Table.1.selections.txt"),
     "audacity": Texts("audacity/{}.txt", audacity_text, label_names),
     "flac": Sounds(),
     "wav": Sounds(),
@@ -39,7 +41,7 @@ def write_outputs(
 ) -> dict[str, int]:
     """Write the results of a job in other forms beside its store, one recording after the other.
 
-    "csv" is ``scores.csv``, "events" ``events.csv``; "raven" and "audacity" are a file a recording in folders of these
+    "csv" is ``scores.csv``, "events" ``events.csv``; "raven-combined" one table of all recordings as a sequence; "raven" and "audacity" are a file a recording in folders of these
     names, with sub-folders for Audacity, whose labels are told by name alone; "flac" and "wav" are the events' sound in
     ``segments/<label>/``, with `context` s around them. What is written is listed in ``outputs.csv``; what an earlier call
     wrote in these forms by other scores or another view is removed. Selections and labels that a person changed stay.

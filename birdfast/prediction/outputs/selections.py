@@ -41,22 +41,27 @@ class Texts:
         yield write
 
 
-def raven_text(events: pd.DataFrame, sound: str, band: tuple[float, float]) -> str:
-    """A Raven selection table of one recording's events, the file `sound`; `band` in Hz: what the model hears."""
-    table = pd.DataFrame(
+def raven_columns(events: pd.DataFrame, start: pd.Series, end: pd.Series, band: tuple[float, float]) -> pd.DataFrame:
+    """What every selection table of Raven holds of events that lie from `start` to `end` (s); `band` in Hz."""
+    return pd.DataFrame(
         {
             "Selection": range(1, len(events) + 1),
             "View": "Spectrogram 1",
             "Channel": 1,
-            "Begin Time (s)": events["start_time"].to_numpy(),
-            "End Time (s)": events["end_time"].to_numpy(),
+            "Begin Time (s)": start.to_numpy(),
+            "End Time (s)": end.to_numpy(),
             "Low Freq (Hz)": band[0],
             "High Freq (Hz)": band[1],
-            "Begin File": sound,
             "Species": events["label"].to_numpy(),
             "Score": events["probability"].to_numpy(dtype=float).round(4),
         }
     )
+
+
+def raven_text(events: pd.DataFrame, sound: str, band: tuple[float, float]) -> str:
+    """A Raven selection table of one recording's events, the file `sound`; `band` in Hz: what the model hears."""
+    table = raven_columns(events, events["start_time"], events["end_time"], band)
+    table.insert(7, "Begin File", sound)
     return table.to_csv(sep="\t", index=False, float_format="%.10g")
 
 

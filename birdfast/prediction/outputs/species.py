@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from birdfast.errors import BirdfastError
-from birdfast.files.places import read_text
+from birdfast.files.text import read_text
 from birdfast.notes import note
 
 
