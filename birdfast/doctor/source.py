@@ -11,7 +11,7 @@ from birdfast.doctor.classes import check_classes
 from birdfast.doctor.copies import check_duplicates
 from birdfast.doctor.findings import Finding, Report
 from birdfast.doctor.machine import check_machine
-from birdfast.doctor.sound import check_lengths, check_paths, check_rates, check_readable, check_sound
+from birdfast.doctor.sound import check_decoder, check_lengths, check_paths, check_rates, check_readable, check_sound
 from birdfast.doctor.split import check_rate_of_learning, check_split
 from birdfast.errors import BirdfastError
 from birdfast.recipe.presets import get_recipe

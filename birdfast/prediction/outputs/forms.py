@@ -41,7 +41,8 @@ def write_outputs(
 ) -> dict[str, int]:
     """Write the results of a job in other forms beside its store, one recording after the other.
 
-    "csv" is ``scores.csv``, "events" ``events.csv``; "raven-combined" one table of all recordings as a sequence; "raven" and "audacity" are a file a recording in folders of these
+    "csv" is ``scores.csv``, "events" ``events.csv``; "raven-combined" one table of
+    all recordings as a sequence of files; "raven" and "audacity" are a file a recording in folders of these
     names, with sub-folders for Audacity, whose labels are told by name alone; "flac" and "wav" are the events' sound in
     ``segments/<label>/``, with `context` s around them. What is written is listed in ``outputs.csv``; what an earlier call
     wrote in these forms by other scores or another view is removed. Selections and labels that a person changed stay.
