@@ -30,15 +30,15 @@ from birdfast.commands.shared.options import (
 )
 from birdfast.commands.shared.places import check_source
 from birdfast.commands.shared.shell import score_lines, stopped
-from birdfast.commands.shared.typed import read_cache, read_columns, read_folds, read_knobs, read_lr
-from birdfast.recipe.presets import get_recipe
+from birdfast.commands.shared.typed import named_recipe, read_cache, read_columns, read_folds, read_knobs, read_lr
+from birdfast.recipe.auto import AUTO
 from birdfast.sources.pseudo import check_pseudo_file
 
 
 def command(
     source: SourceArg,
     out: Out = Path("runs/folds"),
-    recipe: RecipeName = "improved",
+    recipe: RecipeName = AUTO,
     folds: FoldList = None,
     lr: Rate = None,
     epochs: Epochs = None,
@@ -64,7 +64,7 @@ def command(
     """
     columns = read_columns(file, label, author, fold_column, audio_root)
     options = {"lr": read_lr(lr), "epochs": epochs, "batch_size": batch_size, "backbone": backbone, "weights": weights}
-    named = get_recipe(recipe, **read_knobs(options, set_ or []))
+    named = named_recipe(recipe, source, columns, read_knobs(options, set_ or []))
     how: dict[str, Any] = {"columns": columns, "pseudo": pseudo, "num_workers": workers, **read_cache(cache, cache_dir)}
     numbers = read_folds(folds)
     check_source(source)

@@ -32,13 +32,14 @@ from birdfast.commands.shared.shell import exported_line, listing, score_lines, 
 from birdfast.commands.shared.typed import (
     default_out,
     how_to_resume,
+    named_recipe,
     read_cache,
     read_columns,
     read_knobs,
     read_lr,
     resumed_recipe,
 )
-from birdfast.recipe.presets import get_recipe
+from birdfast.recipe.auto import AUTO
 from birdfast.sources.pseudo import check_pseudo_file
 
 
@@ -80,10 +81,10 @@ def command(
     """
     options = {"lr": read_lr(lr), "epochs": epochs, "batch_size": batch_size, "backbone": backbone, "weights": weights}
     knobs = read_knobs(options | {"fold": fold, "seed": seed}, set_ or [])
-    named = get_recipe(recipe or "improved", **({} if resume else knobs))
+    columns = read_columns(file, label, author, fold_column, audio_root)
+    named = named_recipe("improved" if resume else recipe or AUTO, source, columns, {} if resume else knobs)
     folder = out or default_out(source, named)
     wanted = resumed_recipe(folder, recipe, knobs) if resume else named
-    columns = read_columns(file, label, author, fold_column, audio_root)
     more = read_cache(cache, cache_dir)
     more |= {"pseudo": str(pseudo)} if pseudo else {}
     chosen = more | ({"export": export} if export != "last" else {})

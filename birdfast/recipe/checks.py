@@ -235,6 +235,8 @@ def _check_embeds(r: Knobs) -> None:
             f"backbone={r.backbone!r} makes embeddings, no spectrograms: set {', '.join(f'{name}=0' for name in on)}, or "
             "begin with recipe='birdnet'"
         )
+    if r.pseudo_mix and r.pseudo_how == "mix":
+        raise BirdfastError(f"backbone={r.backbone!r} hears whole windows: set pseudo_how='substitute'")
     if r.pooling != "avg":
         raise BirdfastError(f"pooling={r.pooling!r} is of spectrograms: with backbone={r.backbone!r} set join")
     if r.pad == "repeat":

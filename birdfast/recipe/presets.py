@@ -31,7 +31,7 @@ SMALL = IMPROVED.with_(name="small", lr=2e-3, mixup_alpha=0.0)
 # 2026 have them, in small doses; more of them pay more and cost more. docs/remedies.md has all that was measured.
 FIRST_PLACE = SMALL.with_(name="first_place", soundscape_mix=0.25)
 
-# A linear head on BirdNET 2.4, begun from BirdNET's own rows. It hears 2 s on both sides of a 5-s window: a call at the
+# A head on BirdNET 2.4, begun from BirdNET's own rows. It hears 2 s on both sides of a 5-s window: a call at the
 # edge of a window is whole in one of the 3-s windows around it.
 BIRDNET = Recipe(
     name="birdnet",
@@ -47,6 +47,9 @@ BIRDNET = Recipe(
     optimizer="sgd",
     lr=3.0,
     weight_decay=0.0,
+    hidden=256,  # more of held-out recordings right than the linear head alone: 96 and 94 % on five folds of `field`'s training data
+    sampling_power=0.5,
+    batch_size=8,
     epochs=40,
     dropout=0.0,
 )

@@ -12,7 +12,7 @@ import pandas as pd
 
 from birdfast.audio.bad_files import BadFiles
 from birdfast.errors import BirdfastError
-from birdfast.recipe.advice import epoch_steps
+from birdfast.notes import note
 from birdfast.recipe.recipe import Recipe
 from birdfast.sources.labels import check_labels
 from birdfast.sources.no_call import with_no_call
@@ -122,7 +122,7 @@ def plan_training(
         soft = not_validated(soft, rows, is_valid, recipe.soundscape_group)
     every = clips_table(rows, is_valid, recipe)
     clips = _without_pool(every, recipe)
-    _check_train(clips[~clips["is_valid"]], recipe)
+    recipe = _fitted(recipe, int((~clips["is_valid"]).sum()))
     leaks = leak_report(*_all_heard(rows, is_valid, soft), group=recipe.group)
     pools, weights = _pools(every, soft, source.classes, recipe), _weights(clips[~clips["is_valid"]], recipe)
     rows = rows.assign(is_valid=is_valid)
@@ -170,12 +170,15 @@ def _all_heard(rows: pd.DataFrame, is_valid: np.ndarray, soft: pd.DataFrame | No
     return pd.concat([rows, more], ignore_index=True), np.append(is_valid, np.zeros(len(more), bool))
 
 
-def _check_train(train: pd.DataFrame, recipe: Recipe) -> None:
-    if len(train) < recipe.batch_size:
-        raise BirdfastError(
-            f"{len(train)} training recordings are fewer than batch_size={recipe.batch_size}: "
-            f"give batch_size={epoch_steps(len(train), recipe.batch_size)[1]} or more recordings"
-        )
+def _fitted(recipe: Recipe, n_train: int) -> Recipe:
+    """The recipe with a batch that the training clips can fill; says so where it shrinks."""
+    if n_train >= recipe.batch_size:
+        return recipe
+    smaller = 2 ** max(1, n_train.bit_length() - 1) if n_train > 1 else 1
+    note(
+        f"batch_size={smaller} in place of {recipe.batch_size}: only {n_train} clips train, few to learn from and to judge by"
+    )
+    return recipe.with_(batch_size=smaller)
 
 
 def _check_windows(table: pd.DataFrame, rows: pd.DataFrame, is_valid: np.ndarray) -> None:

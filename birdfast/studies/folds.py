@@ -19,11 +19,13 @@ from birdfast.evaluation import metrics
 from birdfast.evaluation.blending import blend_weights
 from birdfast.notes import loading, note
 from birdfast.prediction.ensemble import Ensemble
+from birdfast.recipe.auto import AUTO
 from birdfast.recipe.presets import get_recipe
 from birdfast.recipe.recipe import Recipe
 from birdfast.sources.no_call import NO_CALL
 from birdfast.sources.read import read_source
 from birdfast.sources.source import Source
+from birdfast.splits.auto import recipe_for
 from birdfast.splits.folds import ALWAYS_TRAIN, assign_folds
 from birdfast.splits.run_files import BUNDLE
 from birdfast.studies.deal import deal_soundscapes, dealt_sides, new_bad_files, training_rows
@@ -139,7 +141,7 @@ def _check_alike(one: Folds, other: Folds) -> None:
 
 def train_folds(
     source: Any,
-    recipe: str | Path | Recipe = "improved",
+    recipe: str | Path | Recipe = AUTO,
     out: str | Path = "runs/folds",
     folds: int | Iterable[int] | None = None,
     *,
@@ -175,6 +177,9 @@ def train_folds(
         If there is no such fold, `folds` are no numbers, `out` holds a study by another recipe or of other data, or the
         data lack what the recipe trains on, or enough of it to hold some out.
     """
+    if recipe == AUTO:
+        source = read_source(source, **(columns or {}))
+        recipe, knobs = recipe_for(AUTO, source, **knobs), {}
     recipe, out = get_recipe(recipe, **knobs), Path(out)
     with loading():
         from birdfast.splits.pseudo import check_pseudo

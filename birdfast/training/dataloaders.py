@@ -17,10 +17,12 @@ from birdfast.errors import BirdfastError, unknown
 from birdfast.models.backbone import check_model
 from birdfast.models.defaults import backbone_lr
 from birdfast.notes import note
+from birdfast.recipe.auto import AUTO
 from birdfast.recipe.presets import get_recipe
 from birdfast.recipe.recipe import Recipe
 from birdfast.sources.read import read_source
 from birdfast.sources.source import WINDOW, check_cache_place
+from birdfast.splits.auto import recipe_for
 from birdfast.splits.clips import windows_of
 from birdfast.splits.plan import plan_training
 from birdfast.splits.pseudo import check_pseudo
@@ -35,7 +37,7 @@ from birdfast.training.loader import BirdDL
 
 def bird_dls(
     source,
-    recipe="improved",
+    recipe="auto",
     *,
     num_workers=None,
     device=None,
@@ -49,7 +51,7 @@ def bird_dls(
 ):
     """DataLoaders for a folder, a csv, a table or a :class:`~birdfast.sources.read.Source`.
 
-    `recipe` is a preset's name, a Recipe or a file of one; any knob can follow by name: ``bird_dls(folder, epochs=20)``.
+    `recipe` is "auto", which picks by what is there and says so, a preset's name, a Recipe or a file of one; any knob can follow by name: ``bird_dls(folder, epochs=20)``.
     `columns` goes to :func:`~birdfast.sources.read.read_source`, to name the columns of a csv.
     `cache="waveform"` decodes each recording once, into the folder `cache_dir` ("cache"), and cuts the clips from there;
     `cache="spectrogram"` keeps spectrograms, which is faster and an approximation (docs/speed.md).
@@ -60,6 +62,9 @@ def bird_dls(
     """
     _check_names(columns, knobs)
     _check_machine(num_workers, device)
+    if recipe == AUTO:
+        source = read_source(source, **(columns or {}))
+        recipe, knobs = recipe_for(AUTO, source, **knobs), {}
     recipe = get_recipe(recipe, **knobs)
     check_request(recipe, cache)
     check_pseudo(pseudo, recipe)

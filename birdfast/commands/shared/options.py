@@ -9,7 +9,7 @@ import typer
 
 from birdfast.recipe.presets import RECIPES
 
-RECIPE_HELP = f"{', '.join(RECIPES)}, a .toml or .json file, or a bundle"
+RECIPE_HELP = f"auto (what suits the data), {', '.join(RECIPES)}, a .toml or .json file, or a bundle"
 COLUMNS, KNOBS, MACHINE = "Columns of a csv", "Knobs of the recipe", "Machine"
 WINDOWS, POST, EVENTS, SPECIES = "Windows", "Post-processing", "Events", "Species"
 ENSEMBLE = "Several models"

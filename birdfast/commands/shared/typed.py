@@ -9,7 +9,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from birdfast.commands.shared.places import check_source
 from birdfast.errors import BirdfastError, unknown
+from birdfast.recipe.auto import AUTO
 from birdfast.recipe.presets import get_recipe
 from birdfast.recipe.recipe import Recipe, changed_knobs
 from birdfast.sources.words import source_words
@@ -112,3 +114,14 @@ def read_weights(text: str | None) -> list[float] | None:
         return [float(weight) for weight in text.split(",")]
     except ValueError:
         raise BirdfastError(f"--weights takes a number for each model, with commas, as 0.8,0.2, not {text!r}") from None
+
+
+def named_recipe(recipe: str, source: str, columns: dict[str, Any], knobs: dict[str, Any]) -> Recipe:
+    """The recipe that a person typed; for "auto" the source is read, to see what suits it."""
+    if recipe != AUTO:
+        return get_recipe(recipe, **knobs)
+    check_source(source)
+    from birdfast.sources.read import read_source
+    from birdfast.splits.auto import recipe_for
+
+    return recipe_for(AUTO, read_source(source, **columns), **knobs)
