@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,8 @@ def recipe_for(recipe: str | Path | Recipe, source: Source, **knobs: Any) -> Rec
 def facts_of(source: Source, backbone: str | None = None) -> Facts:
     """What there is to train on; an embedder counts where it is installed and no other backbone is asked for."""
     labelled = 0 if source.soundscapes is None else len(source.soundscapes)
-    found = {"recordings": len(source.recordings), "classes": len(source.classes), "labelled": labelled}
+    facts = Facts(recordings=len(source.recordings), classes=len(source.classes), labelled=labelled)
     if backbone not in (None, "birdnet") or (backbone is None and not all(map(find_spec, _BIRDNET))):
-        return Facts(**found)
+        return facts
     match = match_species(source.classes, load_embedder("birdnet"), source.taxonomy)
-    return Facts(**found, embedder="birdnet", known=int(match.known.sum()))
+    return replace(facts, embedder="birdnet", known=int(match.known.sum()))

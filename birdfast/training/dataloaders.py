@@ -51,7 +51,8 @@ def bird_dls(
 ):
     """DataLoaders for a folder, a csv, a table or a :class:`~birdfast.sources.read.Source`.
 
-    `recipe` is "auto", which picks by what is there and says so, a preset's name, a Recipe or a file of one; any knob can follow by name: ``bird_dls(folder, epochs=20)``.
+    `recipe` is "auto", which picks by what is there and says so, a preset's name, a Recipe or a file of one; any knob can
+    follow by name: ``bird_dls(folder, epochs=20)``.
     `columns` goes to :func:`~birdfast.sources.read.read_source`, to name the columns of a csv.
     `cache="waveform"` decodes each recording once, into the folder `cache_dir` ("cache"), and cuts the clips from there;
     `cache="spectrogram"` keeps spectrograms, which is faster and an approximation (docs/speed.md).
