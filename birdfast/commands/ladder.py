@@ -24,7 +24,7 @@ from birdfast.commands.shared.places import check_source
 from birdfast.commands.shared.shell import listing, stopped
 from birdfast.commands.shared.typed import read_cache, read_columns, read_knobs
 from birdfast.errors import BirdfastError
-from birdfast.studies.rungs import MAIN, RUNGS, ablation
+from birdfast.studies.rungs import MAIN, RUNGS, ablation, find_rungs
 
 DEFAULT = ",".join(rung.name for rung in MAIN)
 
@@ -78,7 +78,7 @@ def command(
     if ablate is not None and rungs is not None:
         raise BirdfastError("--ablate makes its own rungs: leave out --rungs, or --ablate")
     knobs = read_knobs({"epochs": epochs}, set_ or [])
-    chosen = rungs if ablate is None else ablation(ablate, **knobs)
+    chosen = find_rungs(MAIN if rungs is None else rungs) if ablate is None else ablation(ablate, **knobs)
     how: dict[str, Any] = {"score": score, "num_workers": workers, **read_cache(cache, cache_dir)}
     columns = read_columns(file, label, author, fold_column, audio_root)
     check_source(source)
