@@ -7,7 +7,7 @@ from pathlib import Path
 
 from birdfast.audio.read import get_audio_files, is_audio, read_headers
 from birdfast.errors import BirdfastError
-from birdfast.files.places import file_name, is_url, list_files
+from birdfast.files.places import file_name, is_nobodys, is_url, list_files
 from birdfast.notes import note
 
 Paths = str | Path | Iterable[str | Path]
@@ -37,7 +37,7 @@ def _recordings_at(path: str | Path) -> list[str | Path]:
     """A recording itself, or those in a folder."""
     if is_url(path) and not is_audio(path):
         files = list_files(str(path), recurse=True)
-        return [file for file in files if is_audio(file) and not file_name(file).startswith(".")]
+        return [file for file in files if is_audio(file) and not is_nobodys(file_name(file))]
     if is_url(path):
         return [path]
     return _without_cuts(get_audio_files(path), Path(path)) if Path(path).is_dir() else [path]

@@ -27,13 +27,15 @@ from birdfast.commands.shared.places import check_recordings
 from birdfast.commands.shared.post import read_post
 from birdfast.commands.shared.shell import stopped
 from birdfast.commands.shared.typed import read_weights
+from birdfast.embedders.species_range import check_place
 
 
 def command(
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="MODEL... PATHS...", help="Bundles or runs (several: their mean), then recordings, folders"
+            metavar="MODEL... PATHS...",
+            help="Bundles or runs (several: their mean), or birdnet as it is; then recordings, folders",
         ),
     ],
     out: Annotated[
@@ -95,6 +97,13 @@ def command(
     strict: Annotated[
         bool, typer.Option("--strict", help="A name the model does not know is an error", rich_help_panel=SPECIES)
     ] = False,
+    lat: Annotated[
+        float | None, typer.Option(help="Latitude: only species that live there; with --lon", rich_help_panel=SPECIES)
+    ] = None,
+    lon: Annotated[float | None, typer.Option(help="Longitude", rich_help_panel=SPECIES)] = None,
+    week: Annotated[
+        int | None, typer.Option(help="Week of the year, 1 to 48, four a month", rich_help_panel=SPECIES)
+    ] = None,
     blend: Blend = "mean",
     weights: Weights = None,
     engine: Annotated[str, typer.Option(help="local, or ray for a cluster", rich_help_panel=MACHINE)] = "local",
@@ -114,7 +123,9 @@ def command(
     out = out or ("predictions.csv" if submission is None else "submission.csv")
     post = read_post(shift, smooth, smooth_group or (), taxonomy, file_top)
     how = PredictOptions(step, last, engine, batch_size, workers, post, blend, read_weights(weights))
-    view = ViewOptions(keep, drop, strict, threshold, top_k, gap, merge, calibrate, average)
+    view = ViewOptions(keep, drop, strict, threshold, top_k, gap, merge, calibrate, average, (lat, lon, week))
+    if any(part is not None for part in view.place):
+        check_place(lat, lon, week)
     models, paths = split_words(words)
     check_models(models)
     if submission is None:  # whose folder may be filled on Kaggle alone

@@ -12,6 +12,7 @@ import pandas as pd
 
 from birdfast.errors import BirdfastError
 from birdfast.files.places import file_name, is_url, put
+from birdfast.files.scratch import scratch
 
 
 def check_place(place: str | Path) -> None:
@@ -59,7 +60,7 @@ def placing(place: str) -> Iterator[Path]:
         with replacing(place) as temporary:
             yield temporary
         return
-    with TemporaryDirectory(prefix="birdfast-") as folder:
+    with TemporaryDirectory(dir=scratch()) as folder:
         yield (temporary := Path(folder, file_name(place)))
         put(temporary, place)
 

@@ -19,6 +19,7 @@ from fastai.torch_core import params, rank_distrib, to_detach
 from fastcore.foundation import L
 
 from birdfast.errors import BirdfastError
+from birdfast.files.scratch import scratch
 from birdfast.models.backbone import create_model, n_features
 from birdfast.models.batch_memory import keep_batch_memory
 from birdfast.models.defaults import backbone_lr, defaults_of, precision
@@ -151,7 +152,7 @@ class BirdLearner(Learner):
     def lr_find(self, start_lr=1e-5, end_lr=1.0, num_it=LR_STEPS, suggest_funcs=(edge, valley), **kwargs):
         "fastai's, over the rates that come into question for a pretrained backbone, suggesting the `edge` and its own `valley`"
         # fastai puts the weights aside in model_dir, and leaves that folder behind
-        with TemporaryDirectory() as folder, contextmanager(replacing_yield)(self, "model_dir", folder):
+        with TemporaryDirectory(dir=scratch()) as folder, contextmanager(replacing_yield)(self, "model_dir", folder):
             kept = deepcopy(self.distill.state()) if hasattr(self, "distill") else None  # trained beside the model
             model, before = self.model, deepcopy((self.model.state_dict(), self.opt and self.opt.state_dict()))
             try:

@@ -50,7 +50,10 @@ MISTAKES = {
         "{run} {data} --out {new} --last keep",
         "{run} {data} --out {new} --step 0",
         "{run} {data} --submission {new}",
+        "{run} {data} --out {new} --lat 52",
+        "{run} {data} --out {new} --lat 52 --lon 13 --week 60",
     ],
+    "embed": ["{new} --out {new}2", "{data} --out {new} --with birdnat"],
     "export": [
         "{run} {new}.pt",
         "{new}.safetensors {new}.onnx",

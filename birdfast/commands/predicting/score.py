@@ -16,11 +16,13 @@ from birdfast.commands.predicting.view import ViewOptions, make_view, read_numbe
 from birdfast.commands.shared.models import check_blend, find_bundle, find_predictor
 from birdfast.errors import BirdfastError, unknown
 from birdfast.files.places import absolute, is_url, printable
+from birdfast.files.scratch import scratch
 from birdfast.files.writing import check_place
 from birdfast.notes import note
 from birdfast.prediction.postprocess import PostProcess
 from birdfast.prediction.run import ENGINES
 from birdfast.prediction.submission import read_sample, submission_year
+from birdfast.recipe.knobs import names_embedder
 from birdfast.scoring.engines.load import KINDS
 from birdfast.splits.run_files import BUNDLE, RECIPE
 
@@ -75,7 +77,7 @@ def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _is_model(word: str) -> bool:
     runs = (Path(word) / name for name in (BUNDLE, RECIPE))
-    return word.endswith(MODELS) or (not is_url(word) and any(file.is_file() for file in runs))
+    return word.endswith(MODELS) or names_embedder(word) or (not is_url(word) and any(file.is_file() for file in runs))
 
 
 def predict(
@@ -183,7 +185,7 @@ def _one_csv(
     if how.blend == "rank":
         return _ranked_csv(models, paths, out, how, view)
     rows = 0
-    with TemporaryDirectory(prefix="birdfast-") as folder:
+    with TemporaryDirectory(dir=scratch()) as folder:
         found = find_recordings(_one_or_all(paths))
         result = _job(folder, models, found, how)
         given = {printable(absolute(path)): printable(path) for path in found}

@@ -11,7 +11,7 @@ import numpy as np
 
 from birdfast.errors import BirdfastError
 from birdfast.files.text import read_csv
-from birdfast.prediction.outputs.species import choose
+from birdfast.prediction.outputs.species import choose, expected
 
 if TYPE_CHECKING:
     from birdfast.evaluation.calibration import Calibration
@@ -30,6 +30,7 @@ class ViewOptions:
     merge: bool = True
     calibrate: bool = False
     average: bool = False
+    place: tuple[float | None, float | None, int | None] = (None, None, None)  # latitude, longitude, week
 
     @property
     def finds_events(self) -> bool:
@@ -57,6 +58,8 @@ def make_view(options: ViewOptions, models: Sequence[Path], step: float | None) 
     if options.average and step is not None:
         check_average(step, first.window)
     classes = choose(first.classes, keep=options.keep, drop=options.drop, strict=options.strict)
+    if any(part is not None for part in options.place):
+        classes = expected(classes, *options.place, names=first.extra.get("scientific_names", {}))
     needs = options.calibrate or options.threshold in TARGETS
     calibration = _calibration(models, first.extra) if needs else None
     return View(

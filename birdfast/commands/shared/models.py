@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from birdfast.errors import BirdfastError, unknown
+from birdfast.recipe.knobs import names_embedder
 from birdfast.splits.run_files import BUNDLE, RECIPE
 
 
@@ -42,7 +43,7 @@ def _remedy(folder: Path) -> str:
 def check_models(models: Iterable[str | Path]) -> None:
     """BirdfastError for one that is not there, before PyTorch is loaded for the others."""
     for path in map(find_bundle, models):
-        if not path.exists():
+        if not path.exists() and not names_embedder(str(path)):
             from birdfast.scoring.engines.load import load_engine
 
             load_engine(path)  # says what is missing, and what to give

@@ -16,6 +16,7 @@ from birdfast import __version__
 from birdfast.commands.shared.tables import save_plot, write_tables
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
+from birdfast.sources.source import Source
 from birdfast.splits.run_files import BUNDLE, DATA, PICKLE
 
 STATE, SUMMARY = "state.json", "summary.json"
@@ -37,6 +38,7 @@ def write_results(learn: Any, out: Path, *, export: str, seconds: float) -> dict
     counts = train_counts(learn.dls)
     bundle = as_bundle(learn)
     bundle.extra["train_counts"] = {name: int(count) for name, count in counts.items()}
+    bundle.extra |= _scientific_names(learn.dls.plan.source)
     targets, probabilities = learn.recording_scores()
     bundle.extra |= _fit_calibration(targets, probabilities, bundle.classes)
     save_bundle(bundle, out / BUNDLE)
@@ -52,6 +54,15 @@ def write_results(learn: Any, out: Path, *, export: str, seconds: float) -> dict
     summary = _summary(learn, out, exported, metrics.summary(targets, probabilities), seconds)
     (out / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
     return summary
+
+
+def _scientific_names(source: Source) -> dict[str, Any]:
+    """Of the classes, where the taxonomy has them: by these a place's species are known."""
+    taxonomy = source.taxonomy
+    if taxonomy is None or "scientific_name" not in taxonomy:
+        return {}
+    named = taxonomy.dropna(subset=["scientific_name"]).set_index("primary_label")["scientific_name"]
+    return {"scientific_names": {name: str(named[name]) for name in source.classes if name in named.index}}
 
 
 def _fit_calibration(targets: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from birdfast.embedders.species_range import range_scores
 from birdfast.errors import BirdfastError
 from birdfast.files.text import read_text
 from birdfast.notes import note
@@ -82,3 +83,42 @@ def _matched(names: list[str], classes: Sequence[str], what: str, *, strict: boo
     if foreign:
         note(f"{len(foreign)} of {len(names)} names to {what} are no classes of the model and change nothing: {some}")
     return known & set(names)
+
+
+EXPECTED = 0.03  # of the range model, from which a species may be expected: BirdNET-Analyzer's threshold
+
+
+def expected(
+    classes: Sequence[str],
+    lat: float | None,
+    lon: float | None,
+    week: int | None = None,
+    *,
+    names: Mapping[str, str] | None = None,
+) -> list[str]:
+    """The `classes` that may be expected at a place (degrees) in a week (1 to 48; None: at any time of the year).
+
+    Parameters
+    ----------
+    names
+        The scientific name of each class, where it is not the class itself.
+
+    Raises
+    ------
+    BirdfastError
+        If the place cannot be, nothing is expected there, or the range model is not installed.
+    """
+    scores = range_scores(lat, lon, week)
+    said = {name: (names or {}).get(name, name).replace("_", " ") for name in classes}
+    unknown = [name for name in classes if said[name] not in scores]
+    kept = [name for name in classes if scores.get(said[name], 1.0) >= EXPECTED]
+    if len(unknown) == len(classes):
+        raise BirdfastError(
+            f"the range model knows none of the {len(classes)} classes ({', '.join(classes[:3])}, ...): it goes by scientific "
+            "names, which a model has that was trained with a taxonomy; leave out --lat and --lon"
+        )
+    if not kept:
+        raise BirdfastError(f"no class of the model is expected at {lat:g}, {lon:g}: check the place and the week")
+    stay = f"; {len(unknown)} that the range model does not know stay" if unknown else ""
+    note(f"{len(kept)} of {len(classes)} species are expected there{stay}")
+    return kept
