@@ -20,9 +20,9 @@ import pandas as pd
 from common import measure, spread
 
 from birdfast import Predictor, bird_dls, bird_learner
+from birdfast.embedders.load import shared_embedder
 from birdfast.embedders.matching import match_species
 from birdfast.evaluation.metrics import roc_auc
-from birdfast.models.embedding import shared_embedder
 from birdfast.prediction.noise import noise_table
 from birdfast.scoring.engines.load import load_engine
 from birdfast.studies.scores import score_learner, soundscape_sides

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from birdfast.commands.arguments import MACHINE, WINDOWS, AudioRoot, File, Threads
+from birdfast.commands.shared.options import MACHINE, WINDOWS, AudioRoot, File, Threads
 from birdfast.files.places import is_url
 
 

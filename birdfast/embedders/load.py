@@ -50,6 +50,12 @@ def load_embedder(source: str | Path, *, sha256: str | None = None, threads: int
 
 
 @cache
+def shared_embedder(name: str, sha256: str = "") -> Embedder:
+    """The embedder of a name or file, loaded once in a process; another file than that of `sha256` is refused."""
+    return load_embedder(name, sha256=sha256 or None)
+
+
+@cache
 def _tell_licence(name: str, licence: str) -> None:
     """Once in a process."""
     note(f"{name} is a pretrained model under its own licence: {licence}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from functools import cache
 from hashlib import blake2b
 from threading import Lock
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from birdfast.embedders.embedder import Embedder
-from birdfast.embedders.load import load_embedder
+from birdfast.embedders.load import shared_embedder
 from birdfast.errors import BirdfastError, unknown
 from birdfast.recipe.recipe import Recipe
 
@@ -21,12 +20,6 @@ _KEPT = 4096  # embeddings that are remembered: 16 MB of BirdNET's
 _LOOKING = Lock()
 _RECENT: dict[str, OrderedDict[bytes, NDArray[np.float32]]] = {}
 JOINS = ("lse", "max", "mean", "attention")
-
-
-@cache
-def shared_embedder(name: str, sha256: str = "") -> Embedder:
-    """The embedder of a name or file, loaded once in a process; another file than that of `sha256` is refused."""
-    return load_embedder(name, sha256=sha256 or None)
 
 
 class EmbedWindows(nn.Module):

@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 from birdfast import __version__
 from birdfast.audio.per_recording import PerRecording, Recording, digest_text
 from birdfast.audio.recordings import MANIFEST
+from birdfast.embedders.load import shared_embedder
 from birdfast.errors import BirdfastError
 from birdfast.files.places import is_url, open_url
 from birdfast.files.writing import placing
-from birdfast.models.embedding import shared_embedder
 from birdfast.prediction.postprocess import PostProcess
 from birdfast.recipe.knobs import names_embedder
 from birdfast.scoring.engines.load import KINDS

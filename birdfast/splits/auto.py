@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from birdfast.embedders.load import load_embedder
+from birdfast.embedders.load import shared_embedder
 from birdfast.embedders.matching import match_species
 from birdfast.notes import note
 from birdfast.recipe.auto import AUTO, Facts, choose
@@ -33,5 +33,5 @@ def facts_of(source: Source, backbone: str | None = None) -> Facts:
     facts = Facts(recordings=len(source.recordings), classes=len(source.classes), labelled=labelled)
     if backbone not in (None, "birdnet") or (backbone is None and not all(map(find_spec, _BIRDNET))):
         return facts
-    match = match_species(source.classes, load_embedder("birdnet"), source.taxonomy)
+    match = match_species(source.classes, shared_embedder("birdnet"), source.taxonomy)
     return replace(facts, embedder="birdnet", known=int(match.known.sum()))

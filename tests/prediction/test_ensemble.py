@@ -269,7 +269,7 @@ def test_what_does_not_go_together(bundle, other, files, tmp_path):
     for together in (Ensemble, as_shippable, Predictor):
         with pytest.raises(BirdfastError, match="2 classes are not in both"):
             together([bundle, wren])
-        with pytest.raises(BirdfastError, match=r"duration 3.0, the first model's 2.0"):
+        with pytest.raises(BirdfastError, match=r"window 3.0, the first model's 2.0"):
             together([bundle, make_bundle(bundle.recipe.with_(duration=3.0))])
         with pytest.raises(BirdfastError, match="needs a model or more"):
             together([])

@@ -119,7 +119,7 @@ def test_what_is_no_model_is_said(exported, tmp_path):
         ("gone.onnx", "no model at"),
         ("gone.xml", "no model at"),
         ("gone.safetensors", "no bundle at"),
-        ("birds.tflite", f"unknown kind of model '.tflite'.*There are: {', '.join(sorted(KINDS))}"),
+        ("birds.caffe", f"unknown kind of model '.caffe'.*There are: {', '.join(sorted(KINDS))}"),
     ]:
         with pytest.raises(BirdfastError, match=message):
             load_engine(tmp_path / name)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from birdfast.embedders.load import shared_embedder
 from birdfast.errors import BirdfastError
-from birdfast.models.embedding import shared_embedder
 from birdfast.recipe.recipe import Recipe
 from birdfast.scoring.engine import ONE_LANE, Floats, Lanes
 
