@@ -13,13 +13,17 @@ from birdfast.audio.bad_files import BadFiles
 from birdfast.doctor.findings import Finding, Report
 from birdfast.doctor.remedies import again, go_on, typed_source
 from birdfast.doctor.run import Run, best, read_run
+from birdfast.files.text import read_csv
+from birdfast.prediction.noise import noise_line
 from birdfast.recipe.advice import lr_too_low
+from birdfast.splits.run_files import NOISE
 
 OVERFIT = 0.1  # share by which the validation loss must rise above its lowest
 EARLY = 3  # epochs before which nothing is certain
 BEGUN_AUC = 0.75  # the least that an accuracy near chance must come with
 RISES = 0.01  # gain of ROC-AUC over the last quarter that promises more
 MANY = 10_000  # training recordings
+SINGS = 0.01  # share of windows of noise in which a bird is called that needs a word
 _AUGMENT = ("--set mixup_alpha=0.4", "--set time_masks=2", "--set freq_masks=2")
 _BELOW = "see the advice below"
 
@@ -34,7 +38,7 @@ def diagnose(folder: str | Path) -> Report:
     """
     run = read_run(Path(folder))
     findings = [_describe(run), *_check_losses(run), _check_learned(run), *_check_later(run)]
-    findings += [*_check_lr(run), *_check_labels(run), *_check_bad_files(run), *_check_silence(run)]
+    findings += [*_check_lr(run), *_check_labels(run), *_check_bad_files(run), *_check_silence(run), *_check_noise(run)]
     return Report("run", str(folder), [*findings, _advise(run, findings)])
 
 
@@ -160,6 +164,19 @@ def _check_labels(run: Run) -> Iterator[Finding]:
 
 def _doctor(run: Run) -> str:
     return f"birdfast doctor {typed_source(run)}"
+
+
+def _check_noise(run: Run) -> Iterator[Finding]:
+    """Whether the model calls birds in noise, by what training wrote."""
+    if not (run.folder / NOISE).is_file():
+        return
+    table = read_csv(run.folder / NOISE)
+    share = float(np.average(table["called"], weights=table["windows"]))
+    if share < SINGS:
+        yield Finding("noise", "ok", noise_line(table), details={"called": share})
+        return
+    remedy = "give it clips without a call (--set no_call=true), or raise --threshold"
+    yield Finding("noise", "warn", noise_line(table), remedy, {"called": share})
 
 
 def _check_bad_files(run: Run) -> Iterator[Finding]:

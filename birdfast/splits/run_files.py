@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 RECIPE, DATA, SPLIT = "recipe.toml", "data.json", "split.csv"
 BUNDLE, PICKLE = "birds.safetensors", "birds.pkl"
+NOISE = "noise.csv"  # what the model calls where no bird sings
 EXPORTS = ("last", "best")  # epochs whose weights a run keeps
 
 

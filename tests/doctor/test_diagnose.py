@@ -240,3 +240,19 @@ def test_what_is_no_run(tmp_path):
     (tmp_path / "history.csv").write_text("")
     with pytest.raises(BirdfastError, match="cannot be read as csv"):
         diagnose(tmp_path)
+
+
+@pytest.mark.parametrize(("called", "status"), [(0.0, "ok"), (0.25, "warn")])
+def test_birds_that_are_called_in_noise_are_told(run, tmp_path, called, status):
+    rows = {
+        "noise": ["silence", "hum"],
+        "windows": [12, 12],
+        "highest": [0.1, 0.9],
+        "called": [0.0, called],
+        "class": ["a", "b"],
+    }
+    settled = 1 - 0.5 * np.exp(-np.arange(EPOCHS))
+    run(FALLING, FALLING + 0.2, 0.7 * settled, 0.95 * settled)
+    pd.DataFrame(rows).to_csv(tmp_path / "my run" / "noise.csv", index=False)
+    found = diagnose(tmp_path / "my run")["noise"]
+    assert found.status == status and ("hum" in found.message) == (status == "warn")

@@ -17,7 +17,7 @@ from birdfast.commands.shared.tables import save_plot, write_tables
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
 from birdfast.sources.source import Source
-from birdfast.splits.run_files import BUNDLE, DATA, PICKLE
+from birdfast.splits.run_files import BUNDLE, DATA, NOISE, PICKLE
 
 STATE, SUMMARY = "state.json", "summary.json"
 
@@ -43,6 +43,7 @@ def write_results(learn: Any, out: Path, *, export: str, seconds: float) -> dict
     bundle.extra |= _fit_calibration(targets, probabilities, bundle.classes)
     save_bundle(bundle, out / BUNDLE)
     learn.export(PICKLE)
+    _score_noise(bundle, out)
     write_tables(out, targets, probabilities, learn.classes, counts[learn.classes])
     save_plot(plot_class_counts(counts), out / "class_counts.png")
     _write_history(out)
@@ -74,6 +75,22 @@ def _fit_calibration(targets: np.ndarray, probabilities: np.ndarray, classes: li
     except BirdfastError as error:
         note(f"no thresholds and no calibration in {BUNDLE}: {error}")
         return {}
+
+
+def _score_noise(bundle: Any, out: Path) -> None:
+    """What the model calls where no bird sings, above its thresholds: noise.csv, and a line."""
+    from birdfast.evaluation.calibration import Calibration
+    from birdfast.prediction.noise import noise_line, noise_table
+    from birdfast.scoring.engines.load import load_engine
+
+    stored = bundle.extra.get("calibration")
+    limits: dict[str, float] = {}
+    if stored:
+        fitted = Calibration.from_dict(stored).threshold("f1", bundle.classes)
+        limits = dict(zip(bundle.classes, map(float, fitted), strict=True))
+    table = noise_table(load_engine(bundle), limits)
+    table.to_csv(out / NOISE, index=False)
+    note(noise_line(table))
 
 
 def _write_history(out: Path) -> None:
