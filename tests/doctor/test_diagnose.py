@@ -255,4 +255,4 @@ def test_birds_that_are_called_in_noise_are_told(run, tmp_path, called, status):
     run(FALLING, FALLING + 0.2, 0.7 * settled, 0.95 * settled)
     pd.DataFrame(rows).to_csv(tmp_path / "my run" / "noise.csv", index=False)
     found = diagnose(tmp_path / "my run")["noise"]
-    assert found.status == status and ("hum" in found.message) == (status == "warn")
+    assert found.status == status and ("25%" in found.message) == (status == "warn")
