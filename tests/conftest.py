@@ -9,6 +9,8 @@ import pytest
 import soundfile
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+if "PYTEST_XDIST_WORKER" in os.environ:  # a core each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SAMPLE_RATE = 8000
 
