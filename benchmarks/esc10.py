@@ -31,6 +31,10 @@ TOGETHER = {
     "small, 3 seeds together": [{**SMALL, "seed": n} for n in range(3)],
     "small, 3 spectrograms together": [SMALL, MIN_MAX, {**MIN_MAX, **FINER}],
 }
+# A head on BirdNET, alone and with a CNN beside it: the mean of their probabilities.
+HEAD = {"recipe": "birdnet", "epochs": 40}
+TOGETHER["head"] = [HEAD]
+TOGETHER["head + small"] = [HEAD, SMALL]
 # The same once more, with another number of threads, whose sums are rounded otherwise: how large chance is.
 TOGETHER["small, 3 spectrograms together, again"] = TOGETHER["small, 3 spectrograms together"]
 
@@ -54,7 +58,7 @@ def main(folder: str, *variants: str) -> None:
         source = resampled(Path(folder), Path(out))
 
         def together(fold: int, members: list[dict[str, Any]]) -> dict[str, float]:
-            learns = [train(source, fold=fold, epochs=EPOCHS, **member) for member in members]
+            learns = [train(source, fold=fold, **({"epochs": EPOCHS} | member)) for member in members]
             sides = [learn.recording_scores() for learn in learns]
             targets, mean = sides[0][0], np.mean([probabilities for _, probabilities in sides], axis=0)
             chosen = {"accuracy": accuracy(targets, mean), "roc_auc": roc_auc(targets, mean)}
