@@ -26,7 +26,7 @@ from birdfast.splits.auto import recipe_for
 from birdfast.splits.clips import windows_of
 from birdfast.splits.plan import plan_training
 from birdfast.splits.pseudo import check_pseudo
-from birdfast.training import show  # noqa: F401 - registers how fastai draws birdfast's types
+from birdfast.training import show
 from birdfast.training.augment import check_background, check_waveforms
 from birdfast.training.blocks import bird_block
 from birdfast.training.cached import cached_reader, check_cache
@@ -157,6 +157,12 @@ class BirdDataLoaders(DataLoaders):
         empty = super().new_empty()
         empty.recipe = self.recipe
         return empty
+
+    def show_batch(self, b=None, max_n=6, **kwargs):
+        "fastai's; of an embedder's head, whose batches hold no sound, the clips themselves"
+        if b is None and self.recipe.embeds:
+            return show.show_clips(self.plan.train, self.recipe, max_n, **kwargs)
+        return self.train.show_batch(b, max_n, **kwargs)
 
     def test_dl(self, items, **kwargs):
         "fastai's; a file, a folder or a list of either gives every window of them, as `learn.probabilities` scores them"

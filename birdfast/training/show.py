@@ -5,7 +5,7 @@ from fastcore.foundation import L
 from plum import dispatch
 
 from birdfast.training.draw import play
-from birdfast.training.transforms import AudioSpectrogram, AudioTensor
+from birdfast.training.transforms import AudioSpectrogram, AudioTensor, AudioToSpec
 
 
 def _grid(samples, max_n, nrows, ncols, figsize):
@@ -73,6 +73,24 @@ def show_results(
     _finish(ctxs)
     if hear:
         _play_batch(x, [f"{truth} / {guess}" for truth, guess in pairs], max_n)
+    return ctxs
+
+
+def show_clips(rows, recipe, max_n=6, hear=True, ctxs=None, nrows=None, ncols=None, figsize=None):
+    "Spectrograms and players of rows of the clips table: of an embedder's head, whose batches hold no sound"
+    rows = rows.sample(min(max_n, len(rows)))
+    ctxs = ctxs or _grid(rows, max_n, nrows, ncols, figsize)
+    to_spec, audios, labels = AudioToSpec.from_cfg(recipe), [], []
+    for row, ctx in zip(rows.to_dict("records"), ctxs):
+        how = {"start_time": row["start_time"], "duration": recipe.scored, "pad": recipe.pad}
+        audio = AudioTensor.create(row["path"], sample_rate=recipe.sample_rate, **how)
+        several = row.get("labels")
+        labels.append(_label(several if isinstance(several, tuple) else row["primary_label"]))
+        to_spec(audio).show(ctx=ctx, title=labels[-1])
+        audios.append(audio)
+    _finish(ctxs)
+    if hear:
+        play(audios, labels)
     return ctxs
 
 

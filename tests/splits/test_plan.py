@@ -34,7 +34,7 @@ def test_it_is_made_and_said_without_pytorch(tiny_birds):
 
 
 def test_each_row_is_of_a_kind(scenes, tiny_recipe):
-    recipe = tiny_recipe.with_(duration=1.0, soundscape_share=0.25, soundscape_group="file", no_call=False)
+    recipe = tiny_recipe.with_(duration=1.0, soundscape_share=0.25, soundscape_group="file", group="none")
     plan = plan_training(scenes, recipe)
     assert set(plan.clips["kind"]) == {"recording", "window"}
     assert any("labelled soundscapes" in line for line in plan.lines())

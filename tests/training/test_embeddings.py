@@ -162,6 +162,14 @@ def test_mixup_lr_find_and_knobs_work_as_ever(birds, recipe):
     assert np.isfinite(found.edge)
 
 
+def test_show_batch_draws_the_sound_behind_the_embeddings(learn):
+    import matplotlib.pyplot as plt
+
+    axes = learn.dls.show_batch(max_n=2)
+    assert len(axes) == 2 and all(ax.images and ax.get_title() in learn.dls.vocab for ax in axes)
+    plt.close("all")
+
+
 def test_the_cache_is_what_the_waveform_gives(birds, recipe):
     path = str(birds / "Parus major" / "3.wav")
     table = pd.DataFrame({"path": [path], "duration": [2.0]})
