@@ -27,7 +27,6 @@ from birdfast.commands.shared.places import check_recordings
 from birdfast.commands.shared.post import read_post
 from birdfast.commands.shared.shell import stopped
 from birdfast.commands.shared.typed import read_weights
-from birdfast.embedders.species_range import check_place
 
 
 def command(
@@ -125,6 +124,8 @@ def command(
     how = PredictOptions(step, last, engine, batch_size, workers, post, blend, read_weights(weights))
     view = ViewOptions(keep, drop, strict, threshold, top_k, gap, merge, calibrate, average, (lat, lon, week))
     if any(part is not None for part in view.place):
+        from birdfast.embedders.species_range import check_place
+
         check_place(lat, lon, week)
     models, paths = split_words(words)
     check_models(models)

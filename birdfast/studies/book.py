@@ -95,7 +95,10 @@ class Book:
 
 def _read_rows(file: Path) -> pd.DataFrame:
     rows = read_csv(file, remedy=_REMEDY, dtype=dict.fromkeys(("recipe", "source", "unlabelled"), str))
-    cut = not file.read_text(encoding="utf-8").endswith("\n")
+    try:
+        cut = not file.read_bytes().decode("utf-8").endswith("\n")
+    except UnicodeDecodeError as error:
+        raise BirdfastError(f"{file} cannot be read as csv ({error}): {_REMEDY}") from None
     if not isinstance(rows.index, pd.RangeIndex):
         raise BirdfastError(f"{file} has more fields in a line than names of columns: {_REMEDY}")
     missing = [name for name in (*_KEYS, "rung", "seconds_per_epoch") if name not in rows]

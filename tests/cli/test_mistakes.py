@@ -75,7 +75,6 @@ MISTAKES = {
     "one class": ("train {bad}/one_class.csv", r"of one class, 'wren'"),
     "label outside the class list": ("train {bad}/foreign", r"unknown label 'species2': did you mean"),
     "rate below twice fmax": ("train {birds} --set sample_rate=8000", r"set fmax to 4000 or less"),
-    "fewer than a batch": ("train {birds} --batch-size 64", r"fewer than batch_size=64: give batch_size="),
     "unknown backbone": (
         "train {birds} --backbone efficientnet_b99",
         r"unknown backbone 'efficientnet_b99': did you mean",

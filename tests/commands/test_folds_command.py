@@ -91,7 +91,7 @@ def test_pseudo_labels_train_at_the_shell(tiny_birds, tiny_recipe, tmp_path, com
     names = ["path", "start_time", "end_time", "species0", "species1", "species2"]
     pd.DataFrame(rows, columns=names).to_parquet(labels)
     drawn, real = [], Pool.draw
-    monkeypatch.setattr(Pool, "draw", lambda pool: drawn.append(pool) or real(pool))
+    monkeypatch.setattr(Pool, "draw", lambda pool, place: drawn.append(pool) or real(pool, place))
     words = [command, tiny_birds, "-r", recipe, "--out", tmp_path / "out", "--workers", 0]
     lacks = shell(*words)
     assert lacks.exit_code == 1 and "at the shell --pseudo FILE" in lacks.output

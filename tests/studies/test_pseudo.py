@@ -103,7 +103,7 @@ def test_a_soundscape_that_cannot_be_read_is_left_out(study, source, recipe, tmp
     empty, cut = tmp_path / "empty.wav", tmp_path / "cut.flac"  # heard by no model: a group of their own
     empty.write_bytes(b"")
     soundfile.write(cut, chirp(0, 8.0, 9), SAMPLE_RATE)
-    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])  # its header can be read
+    cut.write_bytes(cut.read_bytes()[:60])  # no more than its header
     known, broken = sorted(set(labels_of(study)["path"])), [str(empty), str(cut)]
     table = soft_labels(folds, [*known, *broken], tmp_path / "labels", root=source.root, device="cpu")
     assert sorted(set(table["path"])) == known
@@ -119,7 +119,7 @@ def test_data_that_moved_are_labelled_by_no_model_that_heard_them(study, source,
     for fold in (0, 1):
         dls = bird_dls(old, recipe.with_(fold=fold, pseudo_mix=1.0), device="cpu", pseudo=table)
         shutil.copytree(study.out / f"round1/fold{fold}", tmp_path / f"fold{fold}")
-        describe_run(tmp_path / f"fold{fold}", dls, recipe, resume=False)
+        describe_run(tmp_path / f"fold{fold}", dls.plan, recipe, resume=False)
     moved = tmp_path / "moved"
     moved.symlink_to(source.unlabelled)
     files = {moved / Path(path).name: fold for path, fold in zip(table["path"], table["fold"], strict=True)}

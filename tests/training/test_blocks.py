@@ -143,9 +143,10 @@ def test_broken_files_are_left_out_and_listed(tiny_table, tiny_recipe, tmp_path)
         bird_dls(table, tiny_recipe.with_(max_bad=0.01))
 
 
-def test_too_few_recordings_for_a_batch(tiny_birds, tiny_recipe):
-    with pytest.raises(BirdfastError, match="fewer than batch_size=512: give batch_size="):
-        bird_dls(tiny_birds, tiny_recipe.with_(batch_size=512))
+def test_a_batch_of_more_than_there_is_shrinks_and_trains(tiny_birds, tiny_recipe, capsys):
+    dls = bird_dls(tiny_birds, tiny_recipe.with_(batch_size=512), device="cpu")
+    assert "batch_size=16 in place of 512" in capsys.readouterr().err
+    assert dls.recipe.batch_size == dls.train.bs == 16 and len(dls.train) == 1
 
 
 def test_few_steps_are_said_with_a_batch_size_that_gives_enough(tiny_birds, tiny_recipe, capsys):
