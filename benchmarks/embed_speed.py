@@ -23,7 +23,8 @@ import numpy as np
 import pandas as pd
 from common import RESULTS, versions
 
-from birdfast.audio.read import get_audio_files, read_clip
+from birdfast.audio.listing import get_audio_files
+from birdfast.audio.read import read_clip
 from birdfast.embedders.birdnet import MODEL, BirdNet, birdnet_file
 from birdfast.embedders.job import embed_into
 from birdfast.embedders.lanes import Lanes

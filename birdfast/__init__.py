@@ -19,7 +19,7 @@ _GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "synth": ("synthetic.synth", "a small BirdCLEF, made on the spot"),
         "find_birdclef": ("sources.birdclef", "the folder of a competition, by its name"),
         "read_source": ("sources.read", "any form of data as one table and a class list"),
-        "get_audio_files": ("audio.read", "the sound files in a folder"),
+        "get_audio_files": ("audio.listing", "the sound files in a folder"),
         "read_clip": ("audio.read", "a stretch of a recording as an array"),
     },
     "Train": {

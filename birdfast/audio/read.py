@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -18,12 +17,11 @@ import soxr
 
 from birdfast.audio.complaints import complaints
 from birdfast.audio.lengths import SEEK_VORBIS, MendedFile, UnlikeParts, find_mend
+from birdfast.audio.listing import AUDIO_SUFFIXES, NEEDS_FFMPEG
 from birdfast.errors import BirdfastError, unknown
-from birdfast.files.places import is_nobodys, is_url, open_url, printable
+from birdfast.files.places import is_url, open_url, printable
 from birdfast.notes import note
 
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".mp3", ".opus", ".aif", ".aiff", ".au", ".w64", ".caf"})
-NEEDS_FFMPEG = frozenset({".m4a", ".mp4", ".aac", ".wma", ".amr", ".3gp", ".webm"})
 MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)  # Hz that an mp3 can have
 NOT_UTF8 = "its name is not UTF-8: rename it"
 _HEADERS: dict[str, Any] = {
@@ -339,58 +337,6 @@ def _led(waveform: np.ndarray, n_samples: int, lead: int, *, repeat: bool) -> np
         return np.take(waveform, np.arange(-lead, n_samples - lead), mode="wrap")
     inside = waveform[: max(0, n_samples - lead)]
     return np.pad(inside, (lead, n_samples - lead - len(inside)))
-
-
-def is_audio(path: str | Path) -> bool:
-    """Whether a file is named as sound is; also sound that needs ffmpeg, which reading then reports."""
-    return Path(path).suffix.lower() in AUDIO_SUFFIXES | NEEDS_FFMPEG
-
-
-def list_audio_files(folder: Path, *, recurse: bool = True) -> list[Path]:
-    """The sound files of a folder, sorted, hidden ones left out; perhaps none."""
-    return [file for file in list_files_of(folder, recurse=recurse) if is_audio(file)]
-
-
-def list_files_of(folder: Path, *, recurse: bool = True) -> list[Path]:
-    """The files of a folder, sorted, also those in folders that are linked into it; hidden ones are left out."""
-    found = (file for file in _walk(folder, recurse=recurse) if not _is_hidden(file, folder))
-    return sorted(file for file in found if file.is_file())
-
-
-def _walk(folder: Path, *, recurse: bool) -> Iterator[Path]:
-    """What a folder holds but folders; each of those once, whatever links lead to it."""
-    seen: set[str] = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        if not recurse or real in seen:
-            folders.clear()
-        folders.sort()
-        if real not in seen:
-            yield from (Path(place, name) for name in names)
-        seen.add(real)
-
-
-def _is_hidden(path: Path, root: Path) -> bool:
-    """Whether `path` or a folder between it and `root` is nobody's (``.ipynb_checkpoints``, ``._x.wav``, ``__MACOSX``)."""
-    return any(is_nobodys(part) for part in path.relative_to(root).parts)
-
-
-def get_audio_files(path: str | Path, *, recurse: bool = True) -> list[Path]:
-    """The sound files of a folder, sorted; also those that need ffmpeg, which reading then reports.
-
-    Raises
-    ------
-    BirdfastError
-        The folder does not exist, or holds no sound files.
-    """
-    path = Path(path)
-    if not path.is_dir():
-        raise BirdfastError(f"no folder {path}: check the path")
-    files = list_audio_files(path, recurse=recurse)
-    if not files:
-        looked = ", ".join(sorted(AUDIO_SUFFIXES | NEEDS_FFMPEG))
-        raise BirdfastError(f"no sound files in {path}: looked for {looked}")
-    return files
 
 
 def window_starts(duration: float, *, window: float = 5.0, step: float | None = None, last: str = "pad") -> np.ndarray:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from birdfast.audio.read import get_audio_files, is_audio, read_headers
+from birdfast.audio.listing import get_audio_files, is_audio
+from birdfast.audio.read import read_headers
 from birdfast.errors import BirdfastError
 from birdfast.files.places import file_name, is_nobodys, is_url, list_files
 from birdfast.notes import note

@@ -57,7 +57,7 @@ def command(
 
 def _recordings(source: str, file: str | None, audio_root: str | None) -> str | list[str]:
     """Sound itself and folders of it as they are; of what names recordings, their paths."""
-    from birdfast.audio.read import is_audio
+    from birdfast.audio.listing import is_audio
     from birdfast.sources.read import read_source
 
     if is_url(source) or Path(source).is_dir() or is_audio(source):

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from birdfast.audio.read import get_audio_files, window_starts
+from birdfast.audio.listing import get_audio_files
+from birdfast.audio.read import window_starts
 from birdfast.errors import BirdfastError
 from birdfast.files.text import read_csv
 from birdfast.files.writing import replacing

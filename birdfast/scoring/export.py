@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from birdfast.audio.read import is_audio
+from birdfast.audio.listing import is_audio
 from birdfast.audio.recordings import Paths
 from birdfast.errors import BirdfastError, unknown
 from birdfast.files.places import is_url

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from birdfast.audio.read import AUDIO_SUFFIXES, NEEDS_FFMPEG
+from birdfast.audio.listing import AUDIO_SUFFIXES, NEEDS_FFMPEG
 from birdfast.errors import BirdfastError, unknown
 from birdfast.files.text import read_head, read_text
 from birdfast.notes import note

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from unicodedata import normalize
 
-from birdfast.audio.read import is_audio
+from birdfast.audio.listing import is_audio
 from birdfast.errors import BirdfastError
 from birdfast.files.places import expanded, is_url
 from birdfast.notes import note

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from birdfast.audio.read import AUDIO_SUFFIXES, NEEDS_FFMPEG, list_audio_files, list_files_of
+from birdfast.audio.listing import AUDIO_SUFFIXES, NEEDS_FFMPEG, list_audio_files, list_files_of
 from birdfast.errors import BirdfastError
 from birdfast.files.places import is_nobodys, printable
 from birdfast.files.text import read_head

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from birdfast.audio.read import AUDIO_SUFFIXES
+from birdfast.audio.listing import AUDIO_SUFFIXES
 from birdfast.errors import BirdfastError
 from birdfast.files.text import read_csv
 from birdfast.sources.columns import seconds

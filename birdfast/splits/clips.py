@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from birdfast.audio.bad_files import BadFiles
+from birdfast.audio.listing import get_audio_files
 from birdfast.audio.npy import is_npy, npy_headers
-from birdfast.audio.read import get_audio_files, read_header, read_headers, window_starts
+from birdfast.audio.read import read_header, read_headers, window_starts
 from birdfast.audio.recordings import Paths
 from birdfast.errors import BirdfastError
 from birdfast.notes import note

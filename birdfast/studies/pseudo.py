@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from birdfast.audio.read import get_audio_files
+from birdfast.audio.listing import get_audio_files
 from birdfast.errors import BirdfastError
 from birdfast.notes import loading, note
 from birdfast.prediction.ensemble import Ensemble

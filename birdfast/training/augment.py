@@ -8,7 +8,8 @@ from fastai.torch_core import TensorCategory, TensorMultiCategory
 from fastai.vision.augment import RandTransform
 from fasttransform import Transform
 
-from birdfast.audio.read import AudioError, get_audio_files, read_clip, read_header, window_starts
+from birdfast.audio.listing import get_audio_files
+from birdfast.audio.read import AudioError, read_clip, read_header, window_starts
 from birdfast.errors import BirdfastError
 from birdfast.notes import note
 from birdfast.spectrogram import functional as F

@@ -11,8 +11,8 @@ from fastai.data.core import DataLoaders
 from fastai.torch_core import default_device, num_distrib
 
 from birdfast.audio.cache import CACHE_ROOT
+from birdfast.audio.listing import get_audio_files
 from birdfast.audio.npy import is_npy
-from birdfast.audio.read import get_audio_files
 from birdfast.errors import BirdfastError, unknown
 from birdfast.models.backbone import check_model
 from birdfast.models.defaults import backbone_lr

@@ -9,16 +9,8 @@ import soundfile
 import soxr
 
 from birdfast.audio import read as audio
-from birdfast.audio.read import (
-    AudioError,
-    fit,
-    get_audio_files,
-    open_audio,
-    read_clip,
-    read_header,
-    read_headers,
-    window_starts,
-)
+from birdfast.audio.listing import get_audio_files
+from birdfast.audio.read import AudioError, fit, open_audio, read_clip, read_header, read_headers, window_starts
 from birdfast.errors import BirdfastError
 
 FORMATS = {"wav": {}, "flac": {}, "ogg": {}, "mp3": {}, "opus": {"format": "OGG", "subtype": "OPUS"}}

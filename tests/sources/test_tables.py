@@ -5,7 +5,7 @@ import os
 import pandas as pd
 import pytest
 
-from birdfast.audio.read import get_audio_files
+from birdfast.audio.listing import get_audio_files
 from birdfast.errors import BirdfastError
 from birdfast.sources.read import Source, read_folders, read_source
 

@@ -11,7 +11,8 @@ from birdfast.errors import BirdfastError
 from birdfast.spectrogram.logmel import LogMel
 from birdfast.training.augment import AddBackground, RandomFilter, RandomGain, WaveMix, wave_tfms
 from birdfast.training.dataloaders import bird_dls
-from birdfast.training.learner import bird_learner, without_wave_mix
+from birdfast.training.learner import bird_learner
+from birdfast.training.rates import without_wave_mix
 from birdfast.training.transforms import AudioSpectrogram, AudioTensor, AudioToSpec
 
 

@@ -6,7 +6,7 @@ import torch
 from fastai.data.block import CategoryBlock, DataBlock
 from fastai.data.transforms import RandomSplitter, parent_label
 
-from birdfast.audio.read import get_audio_files
+from birdfast.audio.listing import get_audio_files
 from birdfast.errors import BirdfastError
 from birdfast.models.losses import create_loss
 from birdfast.prediction.predictor import Predictor

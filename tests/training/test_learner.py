@@ -17,8 +17,9 @@ from fastai.learner import load_learner
 
 from birdfast.errors import BirdfastError
 from birdfast.training.dataloaders import bird_dls
-from birdfast.training.learner import bird_learner, edge
+from birdfast.training.learner import bird_learner
 from birdfast.training.mixup import MixUp
+from birdfast.training.rates import edge
 
 
 def learner(source, recipe, **kwargs):

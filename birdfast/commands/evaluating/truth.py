@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from birdfast.audio.read import get_audio_files, read_headers, window_starts
+from birdfast.audio.listing import get_audio_files
+from birdfast.audio.read import read_headers, window_starts
 from birdfast.errors import BirdfastError
 from birdfast.evaluation.report import INDEX
 from birdfast.files.text import read_csv
